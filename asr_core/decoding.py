@@ -1,0 +1,121 @@
+"""Emissions -> words: log-probabilities over characters in, text with times and confidence out.
+
+A decoder takes the emissions of one recording piece by piece, as the windows come, and carries
+what it must remember from one piece to the next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from asr_core.transcript import Word
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """What each column of the emissions stands for.
+
+    `tokens[i]` is the text of column i: "" for the blank and for special tokens, and with a space
+    wherever a word begins or ends. `blank` is CTC's own column.
+    """
+
+    tokens: tuple[str, ...]
+    blank: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, size: int) -> Alphabet:
+        """The alphabet of a tokenizer of transformers; `size` is the number of the model's columns."""
+        special = set(tokenizer.all_special_ids)
+        delimiter = getattr(tokenizer, "word_delimiter_token", None)
+        tokens = [""] * size
+        for token, index in tokenizer.get_vocab().items():
+            if index < size and token == delimiter:
+                tokens[index] = " "
+            elif index < size and index not in special:
+                tokens[index] = token.replace("\u2581", " ")  # SentencePiece's mark of a word's start
+        return cls(tuple(tokens), tokenizer.pad_token_id)
+
+
+class Decoder(Protocol):
+    """Takes the emissions of one recording in order and answers with the words so far."""
+
+    def feed(self, emissions: np.ndarray) -> None:
+        """Natural log-probabilities of shape (frames, columns), following those fed before."""
+
+    def words(self) -> tuple[Word, ...]:
+        """All words so far; the last may still change."""
+
+    def finish(self) -> tuple[Word, ...]:
+        """All words, now that nothing follows."""
+
+
+class GreedyDecoder:
+    """The most probable column of every frame, repeats merged, blanks dropped (Graves et al., 2006).
+
+    `frame` is the time from one frame to the next, in seconds. Memory grows with the words only.
+    """
+
+    def __init__(self, alphabet: Alphabet, frame: float) -> None:
+        self.alphabet = alphabet
+        self.frame = frame
+        self._done: list[Word] = []
+        self._last = alphabet.blank  # column of the frame before
+        self._frames = 0  # decoded so far
+        self._text = ""  # of the word being spelt
+        self._start = self._end = 0  # its frames
+        self._log_probability = 0.0  # summed over its characters
+        self._characters = 0
+
+    def feed(self, emissions: np.ndarray) -> None:
+        if not len(emissions):
+            return
+        best = emissions.argmax(axis=1)
+        edges = np.flatnonzero(np.diff(best)) + 1
+        starts = np.concatenate([[0], edges])
+        ends = np.concatenate([edges, [len(best)]])
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            column = int(best[start])
+            if column != self._last:
+                peak = float(emissions[start:end, column].max())
+                self._spell(column, peak, self._frames + start)
+            if column != self.alphabet.blank and self._text and self.alphabet.tokens[column] != " ":
+                self._end = self._frames + end
+            self._last = column
+        self._frames += len(best)
+
+    def words(self) -> tuple[Word, ...]:
+        return (*self._done, *self._open())
+
+    def finish(self) -> tuple[Word, ...]:
+        self._close()
+        return tuple(self._done)
+
+    def _spell(self, column: int, log_probability: float, frame: int) -> None:
+        token = self.alphabet.tokens[column]
+        if token.startswith(" "):
+            self._close()
+            token = token[1:]
+        if token.strip():
+            if not self._text:
+                self._start = frame
+            self._text += token.rstrip()
+            self._end = frame + 1
+            self._log_probability += log_probability
+            self._characters += 1
+        if token.endswith(" "):
+            self._close()
+
+    def _open(self) -> list[Word]:
+        if not self._text:
+            return []
+        confidence = math.exp(min(0.0, self._log_probability / self._characters))
+        start, end = self._start * self.frame, self._end * self.frame
+        return [Word(self._text, round(start, 3), round(end, 3), round(confidence, 4))]
+
+    def _close(self) -> None:
+        self._done += self._open()
+        self._text, self._log_probability, self._characters = "", 0.0, 0

@@ -1,0 +1,26 @@
+"""What goes wrong with what people bring, in one sentence: the name, the limit and the fix.
+
+Everything here is shown to a person as it stands, by the page and by the commands.
+"""
+
+from __future__ import annotations
+
+
+class AsrError(Exception):
+    """Something a person can put right."""
+
+
+class AudioError(AsrError):
+    """A recording that cannot be read, or that holds nothing to transcribe."""
+
+
+class DataError(AsrError):
+    """A dataset that cannot be loaded or learnt from."""
+
+
+class ModelError(AsrError):
+    """A model that cannot be found, loaded or used."""
+
+
+class OptionError(AsrError):
+    """Options that are wrong or contradict each other."""

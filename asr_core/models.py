@@ -1,0 +1,195 @@
+"""Which model, where it comes from, and how it runs: chosen here, once, and said aloud.
+
+A model is named by `embedded` (the small one that comes with this package), by a directory, or by
+an id of the Hugging Face Hub. Weights are read from safetensors only, and no code of a model's
+author is ever run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asr_core.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, ProcessorMixin
+
+log = logging.getLogger(__name__)
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded" / "model"
+DEFAULT = "facebook/wav2vec2-base-960h"
+PROBE_SECONDS = 3.0  # to wait for the Hub before the embedded model is taken instead
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model and, where it is not what one would have expected, the reason."""
+
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a model runs and in which precision; `str()` of it is for people."""
+
+    device: str  # as torch names it: "cpu", "cuda", "cuda:1", "mps"
+    dtype: torch.dtype
+    note: str = ""  # said when this is less than was asked for or expected
+
+    def __str__(self) -> str:
+        precision = str(self.dtype).removeprefix("torch.")
+        return f"{self.device}, {precision}" + (f" ({self.note})" if self.note else "")
+
+
+def default_model() -> Choice:
+    """`ASR_MODEL` if set, else `DEFAULT` where it can be had within seconds, else the embedded one."""
+    wish = os.environ.get("ASR_MODEL", "").strip()
+    if wish:
+        return Choice(wish)
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(DEFAULT, "config.json"), str):
+        return Choice(DEFAULT)
+    try:
+        # One quick question: from_pretrained would try five times a file, minutes in all.
+        HfApi().model_info(DEFAULT, timeout=PROBE_SECONDS)
+    except Exception as error:  # whatever keeps us from the Hub, the answer is the same
+        log.info("The Hub did not answer: %s", error)
+        return Choice(EMBEDDED, f"the Hub could not be reached, so {DEFAULT} is not available")
+    return Choice(DEFAULT)
+
+
+def locate(name: str) -> str:
+    """What `from_pretrained` takes for `name`: a directory's path, or an id of the Hub.
+
+    Raises ModelError when a directory holds no model, or when `name` is neither a directory nor
+    an id that the Hub (or the cache) answers for.
+    """
+    if name == EMBEDDED:
+        return str(EMBEDDED_FOLDER)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(
+                f"{name} holds no config.json, so it is not a model: give the folder that "
+                "train.py wrote, an id of the Hub, or 'embedded'."
+            )
+        return str(path)
+    if path.exists():
+        raise ModelError(f"{name} is a file: give the folder that holds the model.")
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return name
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError:
+        raise ModelError(
+            f"'{name}' is neither a folder here nor an id of the Hub (owner/name)."
+        ) from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"'{name}' is neither a folder here nor a model on the Hub that you may read: check "
+            "the spelling, or sign in with `hf auth login` if it is private."
+        ) from None
+    except Exception as error:
+        raise ModelError(
+            f"'{name}' is no folder here and the Hub cannot be asked for it ({_first(error)}): "
+            "check the connection, or use 'embedded'."
+        ) from error
+    return name
+
+
+def load_config(name: str) -> Any:
+    """The configuration of a model with a CTC head. Raises ModelError when it has another."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES
+
+    where = locate(name)
+    try:
+        config = AutoConfig.from_pretrained(where)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The model '{name}' cannot be read: {_first(error)}") from error
+    if config.model_type not in MODEL_FOR_CTC_MAPPING_NAMES:
+        raise ModelError(
+            f"'{name}' is a {config.model_type} model, which is not trained with CTC: choose one "
+            "such as wav2vec2, hubert, wavlm or wav2vec2-bert."
+        )
+    return config
+
+
+def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """A fine-tuned model and its processor, ready for inference.
+
+    Raises ModelError when it has no trained CTC head, no tokenizer, or no safetensors weights.
+    """
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    config = load_config(name)
+    if not any(str(made).endswith("CTC") for made in config.architectures or []):
+        raise ModelError(
+            f"'{name}' has no trained CTC head yet: fine-tune it first with "
+            f"`python train.py --model {name}`."
+        )
+    where = locate(name)
+    try:
+        processor = AutoProcessor.from_pretrained(where)
+        model = AutoModelForCTC.from_pretrained(
+            where, config=config, dtype=hardware.dtype, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The model '{name}' cannot be loaded: {_first(error)}") from error
+    if getattr(processor, "tokenizer", None) is None:
+        raise ModelError(f"'{name}' has no tokenizer, so its output cannot be spelt.")
+    return model.to(hardware.device).eval(), processor
+
+
+def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
+    """The fastest device and precision at hand, or those asked for.
+
+    `device` is "auto", "cpu", "cuda", "cuda:N" or "mps"; `dtype` is "auto", "float32", "bfloat16"
+    or "float16". Raises OptionError when they are not to be had.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cpu" and torch.backends.mps.is_available():
+            device = "mps"
+    kind = device.split(":")[0]
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(kind, False):
+        have = ", ".join(name for name, found in there.items() if found)
+        raise OptionError(f"There is no device '{device}' here: use auto or one of {have}.")
+    precisions = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+    if dtype != "auto":
+        if dtype not in precisions:
+            raise OptionError(f"dtype '{dtype}' is not one of auto, {', '.join(precisions)}.")
+        return Hardware(device, precisions[dtype])
+    if kind == "cpu":
+        return Hardware(device, torch.bfloat16 if fast_bfloat16() else torch.float32)
+    return Hardware(device, torch.float16)
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware: elsewhere it is slower than float32."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _first(error: BaseException) -> str:
+    """The first line of what a library says, which is where it says what is wrong."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,97 @@
+"""Synthetic voices from Debian's espeak-ng, flite and festival packages.
+
+    apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts
+
+`HELD_OUT` voices speak the test part of `sample` and nothing else: whatever is trained here has
+never heard them.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker of one engine; `speed` 1.0 and `pitch` 1.0 are the engine's own."""
+
+    engine: str  # "espeak-ng", "flite" or "festival"
+    name: str
+    speed: float = 1.0
+    pitch: float = 1.0
+
+    @property
+    def speaker(self) -> str:
+        return f"{self.engine}/{self.name}"
+
+
+ACCENTS = "en-us en-gb en-gb-x-rp en-us-nyc en-029 en-gb-x-gbclan en-gb-x-gbcwmd".split()
+VARIANTS = (
+    "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 Andy Annie Gene Lee Michael Mike Tweaky Alex "
+    "belinda ed edward linda max pablo steph quincy robert victor Denis aunty grandma john"
+).split()
+TRAIN = (
+    [Voice("espeak-ng", f"{accent}+{variant}") for accent in ACCENTS for variant in VARIANTS]
+    + [Voice("flite", name) for name in ("kal16", "awb", "slt")]
+    + [Voice("festival", name) for name in ("kal_diphone", "cmu_us_slt_arctic_hts")]
+)
+HELD_OUT = [
+    Voice("espeak-ng", "en-gb-scotland+f5"),
+    Voice("espeak-ng", "en-gb-scotland+m8"),
+    Voice("flite", "rms"),
+    Voice("festival", "ked_diphone"),
+]
+SHARES = {"espeak-ng": 0.62, "flite": 0.3, "festival": 0.08}  # of utterances
+
+
+def draw(rng: random.Random, voices: list[Voice] = TRAIN) -> Voice:
+    """A voice at random, engines by `SHARES`, with a pace and a pitch of its own."""
+    engines = sorted({voice.engine for voice in voices})
+    engine = rng.choices(engines, [SHARES[name] for name in engines])[0]
+    voice = rng.choice([voice for voice in voices if voice.engine == engine])
+    return Voice(engine, voice.name, rng.uniform(0.75, 1.2), rng.uniform(0.8, 1.25))
+
+
+def speak(text: str, voice: Voice) -> np.ndarray:
+    """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "speech.wav")
+        run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
+        command, script = run(text, voice, path)
+        subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+        samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
+    samples = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
+    peak = float(np.abs(samples).max(initial=0))
+    return samples * (0.5 / peak) if peak else samples
+
+
+def _espeak(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
+    pace, pitch = round(165 * voice.speed), round(50 * voice.pitch)
+    return ["espeak-ng", "-v", voice.name, "-s", str(pace), "-p", str(pitch), "-w", str(path)], text
+
+
+def _flite(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
+    # flite's voices carry their own mean pitch; only the pace can be changed without breaking it.
+    stretch = f"duration_stretch={1 / voice.speed:.3f}"
+    command = ["flite", "-voice", voice.name, "--setf", stretch, "-o", str(path)]
+    return [*command, "-t", text], ""
+
+
+def _festival(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
+    quoted = text.replace("\\", " ").replace('"', " ")
+    script = (
+        f"(voice_{voice.name})\n(Parameter.set 'Duration_Stretch {1 / voice.speed:.3f})\n"
+        f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{path}" \'riff)\n'
+    )
+    return ["festival", "--pipe"], script
