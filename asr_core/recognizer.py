@@ -1,0 +1,180 @@
+"""Speech in, transcript out: one stream for a word, an afternoon, a folder or a microphone.
+
+    source -> blocks -> windows (`audio`) -> pipeline -> emissions -> decoder -> Transcript
+
+The model runs through the pipeline API of transformers. Its own CTC pipeline throws away the
+probabilities and reads a recording whole; `EmissionPipeline` keeps the former and is fed windows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from transformers import AutomaticSpeechRecognitionPipeline, pipeline
+
+from asr_core import models
+from asr_core.audio import Recording, Source, Window, windows
+from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
+from asr_core.errors import AsrError
+from asr_core.transcript import Transcript
+
+log = logging.getLogger(__name__)
+
+WINDOW = 20.0  # seconds that the model sees at once
+OVERLAP = 2.0  # seconds of context that neighbouring windows share on either side
+GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
+
+
+class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
+    """A window in, its emissions out: log-probabilities of shape (frames, columns), float32."""
+
+    def _forward(self, model_inputs, **_):
+        is_last = model_inputs.pop("is_last")
+        names = (self.model.main_input_name, "attention_mask")
+        inputs = {name: model_inputs[name] for name in names if name in model_inputs}
+        logits = self.model(**inputs).logits
+        return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
+
+    def postprocess(self, model_outputs, **_):
+        return {"emissions": model_outputs[0]["emissions"][0].numpy()}
+
+
+class Recognizer:
+    """A model made ready to transcribe.
+
+    `model` is `embedded`, a directory or an id of the Hub; `device` and `dtype` are chosen when
+    "auto" (see `models.hardware`). Raises ModelError or OptionError when they are not to be had.
+    """
+
+    def __init__(
+        self, model: str = models.EMBEDDED, device: str = "auto", dtype: str = "auto"
+    ) -> None:
+        self.name = model
+        self.hardware = models.hardware(device, dtype)
+        loaded, self.processor = models.load_model(model, self.hardware)
+        self.pipeline = pipeline(
+            "automatic-speech-recognition",
+            model=loaded,
+            tokenizer=self.processor.tokenizer,
+            feature_extractor=self.processor.feature_extractor,
+            device=self.hardware.device,
+            dtype=self.hardware.dtype,
+            pipeline_class=EmissionPipeline,
+        )
+        self.rate = int(self.processor.feature_extractor.sampling_rate)
+        self.hop = _hop(loaded, self.processor.feature_extractor)
+        self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
+        self.batch_size = 1 if self.hardware.device == "cpu" else GPU_BATCH
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.hardware}"
+
+    def transcribe(self, source: Source | None) -> Transcript:
+        """What is said in `source`: a path, bytes, a file object, or (sample rate, samples).
+
+        Samples are of shape (samples,) or (samples, channels). Raises AudioError when there is
+        nothing to transcribe in it.
+        """
+        return last(self.stream(source))
+
+    def stream(self, source: Source | None) -> Iterator[Transcript]:
+        """Longer and longer transcripts while `source` is read; the last one is `complete`.
+
+        Memory does not grow with the length of the recording, but for its words. Raises
+        AudioError like `transcribe`, before or after transcripts have come.
+        """
+        recording = Recording(source)
+        decoder = self.decoder()
+        for emissions in self.emissions(recording.blocks(self.rate)):
+            decoder.feed(emissions)
+            yield _transcript(decoder.words(), recording, complete=False)
+        yield _transcript(decoder.finish(), recording, complete=True)
+
+    def transcribe_many(
+        self, sources: Iterable[Source], return_errors: bool = False
+    ) -> Iterator[Transcript | AsrError]:
+        """The transcript of each source in turn.
+
+        With `return_errors`, a source that cannot be transcribed yields its AsrError and the
+        rest go on; else it raises.
+        """
+        for source in sources:
+            try:
+                result: Transcript | AsrError = self.transcribe(source)
+            except AsrError as error:
+                if not return_errors:
+                    raise
+                result = error
+            yield result
+
+    def decoder(self) -> Decoder:
+        """A fresh decoder for one recording."""
+        return GreedyDecoder(self.alphabet, self.hop / self.rate)
+
+    def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
+        length, overlap = (round(s * self.rate / self.hop) * self.hop for s in (WINDOW, OVERLAP))
+        for batch in _batches(windows(blocks, length, overlap), self.batch_size):
+            inputs = [{"raw": w.samples, "sampling_rate": self.rate} for w in batch]
+            with torch.inference_mode():
+                outputs = self.pipeline(inputs, batch_size=len(batch))
+            for window, output in zip(batch, outputs, strict=True):
+                yield _inner(output["emissions"], window, self.hop)
+
+
+def last(transcripts: Iterator[Transcript]) -> Transcript:
+    """The last of a stream, which is the whole."""
+    for transcript in transcripts:  # noqa: B007
+        pass
+    return transcript
+
+
+def _transcript(words: tuple, recording: Recording, complete: bool) -> Transcript:
+    warnings = list(recording.warnings)
+    if complete and recording.silent:
+        # A model that has never heard silence spells it out; nobody spoke, so nothing was said.
+        words = ()
+        warnings.append(
+            f"{recording.name} is silent: check that the right microphone is chosen and not muted."
+        )
+    elif complete and not words:
+        warnings.append(f"No words were recognised in {recording.name}.")
+    return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
+
+
+def _batches(stream: Iterator[Window], size: int) -> Iterator[list[Window]]:
+    """Up to `size` windows of equal length at a time: padding would change some models' words.
+
+    wav2vec2-base normalises over time, zeros of padding included (fairseq #3227).
+    """
+    batch: list[Window] = []
+    for window in stream:
+        if batch and (len(batch) == size or len(window.samples) != len(batch[0].samples)):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _inner(emissions: np.ndarray, window: Window, hop: int) -> np.ndarray:
+    """The frames of a window's own part, without its neighbours' context."""
+    end = (len(window.samples) - window.right) // hop if window.right else len(emissions)
+    return emissions[window.left // hop : end]
+
+
+def _hop(model, feature_extractor) -> int:
+    """Samples from one frame of the model's output to the next."""
+    hop = int(getattr(model.config, "inputs_to_logits_ratio", 1))
+    if model.main_input_name == "input_features":
+        # Mel models count from the feature extractor's frames, and stack or subsample those.
+        hop = getattr(feature_extractor, "hop_length", 160)
+        hop *= getattr(feature_extractor, "stride", 1)
+        encoder = getattr(model.config, "encoder_config", None)
+        hop *= getattr(encoder, "subsampling_factor", 1)
+    return hop
+
+
