@@ -1,0 +1,114 @@
+"""Files that players and spreadsheets read: right times, readable lines, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from itertools import pairwise
+
+import pytest
+
+from asr_core.errors import OptionError
+from asr_core.subtitles import FORMATS, LINE, cues, render
+from asr_core.transcript import Transcript, Word
+
+
+def spoken(*words: tuple[str, float, float], duration: float) -> Transcript:
+    return Transcript(tuple(Word(t, s, e, 0.9) for t, s, e in words), duration, "talk.wav")
+
+
+def chatter(seed: int, duration: float = 4000.0) -> Transcript:
+    """Words of 1 to 60 letters, at a pace from breathless to halting, up to the very end."""
+    draw, words, now = random.Random(seed), [], 0.0
+    while now < duration:
+        end = min(duration, now + draw.choice([0.02, 0.2, 0.5, 3.0]))
+        words.append(Word("x" * draw.choice([1, 3, 5, 8, 60]), now, end, 0.5))
+        now = end + draw.choice([0.0, 0.02, 0.3, 5.0])
+    return Transcript(tuple(words), duration)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "srt", "vtt"),
+    [
+        (0.0, "00:00:00,000", "00:00:00.000"),
+        (59.9995, "00:01:00,000", "00:01:00.000"),
+        (3599.9996, "01:00:00,000", "01:00:00.000"),
+        (3661.5, "01:01:01,500", "01:01:01.500"),
+        (360000.25, "100:00:00,250", "100:00:00.250"),
+    ],
+)
+def test_times_carry_over_minutes_and_hours(seconds, srt, vtt):
+    talk = spoken(("HELLO", seconds, seconds + 0.5), duration=seconds + 9)
+    assert f"{srt} --> " in render(talk, "srt")
+    assert f"{vtt} --> " in render(talk, "vtt")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cues_are_readable_apart_and_within_the_recording(seed):
+    talk = chatter(seed)
+    shown = cues(talk)
+    assert all(len(line) <= LINE for cue in shown for line in cue.lines)
+    assert all(1 <= len(cue.lines) <= 2 for cue in shown)
+    assert all(cue.start < cue.end <= cue.start + 7000 for cue in shown)
+    assert all(one.end <= two.start for one, two in pairwise(shown))
+    assert shown[0].start >= 0
+    assert shown[-1].end <= talk.duration * 1000
+    letters = "".join("".join(cue.lines) for cue in shown).replace(" ", "")
+    assert letters == talk.text.replace(" ", "")
+
+
+def test_a_short_word_stays_long_enough_to_be_read():
+    talk = spoken(("YES", 1.0, 1.1), ("NO", 10.0, 10.1), duration=10.3)
+    first, second = cues(talk)
+    assert first.end - first.start >= 1000
+    assert second.end == 10300  # the recording ends before its second is over
+
+
+def test_a_pause_begins_a_new_cue():
+    talk = spoken(("ONE", 0.0, 0.4), ("TWO", 0.5, 0.9), ("THREE", 3.0, 3.4), duration=5)
+    assert [cue.lines for cue in cues(talk)] == [("ONE TWO",), ("THREE",)]
+
+
+def test_two_lines_are_of_about_equal_length():
+    words = [("WORDS", i * 0.1, i * 0.1 + 0.1) for i in range(9)]
+    (cue,) = cues(spoken(*words, duration=2))
+    assert len(cue.lines) == 2
+    assert abs(len(cue.lines[0]) - len(cue.lines[1])) <= 6
+
+
+def test_markup_in_a_word_cannot_break_a_player():
+    talk = spoken(("<b>A&B-->", 0.0, 1.0), duration=2)
+    assert "&lt;b&gt;A&amp;B--&gt;" in render(talk, "vtt")
+
+
+def test_a_table_has_one_row_for_each_cue():
+    talk = spoken(("ONE", 0.0, 0.4), ("TWO", 3.0, 3.4), duration=3.4)
+    assert render(talk, "tsv") == "start\tend\ttext\n0\t1000\tONE\n3000\t3400\tTWO\n"
+
+
+def test_json_holds_all_of_the_transcript():
+    talk = spoken(("네", 0.0, 0.4), duration=1)
+    held = json.loads(render(talk, "json"))
+    assert held["text"] == "네"
+    assert held["words"] == [{"text": "네", "start": 0.0, "end": 0.4, "confidence": 0.9}]
+    assert held["duration"] == 1
+    assert "네" in render(talk, "json")  # legible as it stands
+
+
+def test_nothing_said_is_still_a_valid_file():
+    talk = spoken(duration=3)
+    assert render(talk, "txt") == render(talk, "srt") == ""
+    assert render(talk, "vtt").startswith("WEBVTT\n")
+    assert render(talk, "tsv") == "start\tend\ttext\n"
+    assert json.loads(render(talk, "json"))["text"] == ""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_end_with_a_line_end(format):
+    assert re.search(r"[^\n]\n{1,2}$", render(chatter(0), format))
+
+
+def test_an_unknown_format_names_those_there_are():
+    with pytest.raises(OptionError, match=r"docx.*txt, json, srt, vtt, tsv"):
+        render(spoken(duration=1), "docx")
