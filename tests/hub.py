@@ -53,6 +53,9 @@ class Repository:
         self.commits[oid] = files
         return oid
 
+    def files(self, revision: str) -> dict[str, bytes]:
+        return self.commits[self.resolve(revision)]
+
     def resolve(self, revision: str) -> str:
         commit = self.branches.get(revision, revision)
         if commit not in self.commits:
@@ -135,8 +138,7 @@ class Hub:
         self.repositories[repository.kind, repository.id] = repository
 
     def files(self, id: str, *, kind: str = "models", branch: str = "main") -> dict[str, bytes]:
-        repository = self.repositories[kind, id]
-        return repository.commits[repository.branches[branch]]
+        return self.repositories[kind, id].files(branch)
 
     # Faults on purpose
 
@@ -147,7 +149,7 @@ class Hub:
     def cut_uploads(self, path: str = "/commit/") -> None:
         """Close connections in the middle of an upload's body.
 
-        The commit is not tried again by the client. `path="/lfs/"` cuts the upload of weights
+        The commit is not tried again by the client. `path="/storage/"` cuts the upload of weights
         instead, which the client tries six times, 23 seconds in all, before it gives up.
         """
         self.fail_after(0, path)
@@ -183,19 +185,24 @@ class Hub:
 
     # Who may do what
 
-    def repository(self, request: Handler, kind: str | None, id: str) -> Repository:
+    def repository(
+        self, request: Handler, kind: str | None, id: str, *, read=False, write=False
+    ) -> Repository:
+        """The repository, where the request may `read` its files or `write` to it."""
+        namespace = id.split("/")[0]
+        if write:
+            # The client takes any 401 on a repository's https address for "not found"; the code
+            # makes it raise the same exception over http.
+            self.check_rights(request, namespace, code="RepoNotFound")
         repository = self.repositories.get((kind or "models", id))
         if repository is None or (repository.private and not request.role):
             if request.role:
                 raise Refusal(404, "RepoNotFound", "Repository not found")
             raise Refusal(401, "RepoNotFound", ANONYMOUS)
+        if read and repository.gated and not (request.role and namespace == self.user):
+            message = f"Access to {id} is restricted and you are not in the authorized list."
+            raise Refusal(403 if request.role else 401, "GatedRepo", message)
         return repository
-
-    def writable(self, request: Handler, kind: str | None, id: str) -> Repository:
-        # The client takes any 401 on a repository's https address for "not found"; the code
-        # makes it raise the same exception over http.
-        self.check_rights(request, id.split("/")[0], code="RepoNotFound")
-        return self.repository(request, kind, id)
 
     def check_rights(self, request: Handler, namespace: str, code: str | None = None) -> None:
         if request.role is None:
@@ -217,13 +224,17 @@ def whoami(hub: Hub, request: Handler):
     return {"type": "user", "id": "1", "name": hub.user, "orgs": [], "auth": auth}
 
 
-def validate_card(hub: Hub, request: Handler):
+def read_card(kind: str, text: str, strict: bool = False) -> dict:
     from huggingface_hub import DatasetCard, ModelCard
 
+    card = DatasetCard if kind.startswith("dataset") else ModelCard
+    return card(text, ignore_metadata_errors=not strict).data.to_dict()
+
+
+def validate_card(hub: Hub, request: Handler):
     asked = request.json()
-    card = DatasetCard if asked["repoType"] == "dataset" else ModelCard
     try:
-        empty = not card(asked["content"]).data.to_dict()
+        empty = not read_card(asked["repoType"], asked["content"], strict=True)
     except Exception as error:  # YAML errors and malformed evaluation results alike
         refusal = Refusal(400, None, "Invalid metadata")
         refusal.body = {"errors": [{"message": str(error)}], "warnings": []}
@@ -246,21 +257,15 @@ def create_repository(hub: Hub, request: Handler):
 
 
 def information(hub: Hub, request: Handler, kind: str, id: str, revision: str = "main"):
-    from huggingface_hub import DatasetCard, ModelCard
-
     repository = hub.repository(request, kind, id)
-    commit = repository.resolve(revision)
-    files = repository.commits[commit]
-    card = {}
-    if files.get("README.md", b"").startswith(b"---"):
-        card_type = DatasetCard if kind == "datasets" else ModelCard
-        card = card_type(files["README.md"].decode(), ignore_metadata_errors=True).data.to_dict()
+    files = repository.files(revision)
+    card = read_card(kind, files["README.md"].decode()) if "README.md" in files else {}
     config = json.loads(files.get("config.json", b"{}"))
     speech = any("ForCTC" in name for name in config.get("architectures") or [])
     return {
         "id": id,
         "author": id.split("/")[0],
-        "sha": commit,
+        "sha": repository.resolve(revision),
         "private": repository.private,
         "gated": "manual" if repository.gated else False,
         "tags": card.get("tags", []),
@@ -274,8 +279,7 @@ def information(hub: Hub, request: Handler, kind: str, id: str, revision: str = 
 
 
 def authorisation(hub: Hub, request: Handler, kind: str, id: str, write: str | None):
-    repository = (hub.writable if write else hub.repository)(request, kind, id)
-    check_gate(hub, request, repository)
+    hub.repository(request, kind, id, read=True, write=bool(write))
     return {}
 
 
@@ -289,7 +293,7 @@ def tree(hub: Hub, request: Handler, kind: str, id: str, revision: str, folder: 
     repository = hub.repository(request, kind, id)
     prefix = f"{folder}/" if folder else ""
     found = {}
-    for path, content in sorted(repository.commits[repository.resolve(revision)].items()):
+    for path, content in sorted(repository.files(revision).items()):
         if path.startswith(prefix):
             parents = path[len(prefix) :].split("/")[:-1]
             for depth in range(len(parents)):
@@ -303,15 +307,8 @@ def tree(hub: Hub, request: Handler, kind: str, id: str, revision: str, folder: 
     return [item for path, item in found.items() if "/" not in path[len(prefix) :]]
 
 
-def paths_information(hub: Hub, request: Handler, kind: str, id: str, revision: str):
-    request.query = {"recursive": ["true"]}
-    listed = {item["path"]: item for item in tree(hub, request, kind, id, revision, None)}
-    paths = parse_qs(request.body.decode()).get("paths", [])
-    return [listed[path] for path in paths if path in listed]
-
-
 def create_branch(hub: Hub, request: Handler, kind: str, id: str, branch: str):
-    repository = hub.writable(request, kind, id)
+    repository = hub.repository(request, kind, id, write=True)
     if branch in repository.branches:
         raise Refusal(409, None, f"Reference already exists: {branch}")
     start = (request.json() or {}).get("startingPoint", "main")
@@ -320,8 +317,8 @@ def create_branch(hub: Hub, request: Handler, kind: str, id: str, branch: str):
 
 
 def announce_upload(hub: Hub, request: Handler, kind: str, id: str, revision: str):
-    repository = hub.writable(request, kind, id)
-    present = repository.commits[repository.resolve(revision)]
+    repository = hub.repository(request, kind, id, write=True)
+    present = repository.files(revision)
 
     def plan(path: str) -> dict:
         mode = "lfs" if path.endswith(LFS_SUFFIXES) else "regular"
@@ -332,10 +329,10 @@ def announce_upload(hub: Hub, request: Handler, kind: str, id: str, revision: st
 
 
 def announce_objects(hub: Hub, request: Handler, kind: str | None, id: str):
-    hub.writable(request, kind, id)
+    hub.repository(request, kind, id, write=True)
     objects = request.json()["objects"]
     for item in objects:
-        item["actions"] = {"upload": {"href": f"{hub.url}/lfs/{item['oid']}"}}
+        item["actions"] = {"upload": {"href": f"{hub.url}/storage/{item['oid']}"}}
     return {"transfer": "basic", "objects": objects}
 
 
@@ -347,8 +344,8 @@ def receive_object(hub: Hub, request: Handler, oid: str):
 
 
 def commit(hub: Hub, request: Handler, kind: str, id: str, revision: str):
-    repository = hub.writable(request, kind, id)
-    files = dict(repository.commits[repository.resolve(revision)])
+    repository = hub.repository(request, kind, id, write=True)
+    files = dict(repository.files(revision))
     for line in request.body.splitlines():
         operation = json.loads(line)
         key, value = operation["key"], operation["value"]
@@ -368,13 +365,12 @@ def commit(hub: Hub, request: Handler, kind: str, id: str, revision: str):
 
 
 def download(hub: Hub, request: Handler, kind: str | None, id: str, revision: str, path: str):
-    repository = hub.repository(request, kind, id)
-    check_gate(hub, request, repository)
-    at = repository.resolve(revision)
-    if path not in repository.commits[at]:
-        raise Refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": at})
-    content = repository.commits[at][path]
-    request.extra = {"X-Repo-Commit": at, "ETag": f'"{etag(path, content)}"'}
+    repository = hub.repository(request, kind, id, read=True)
+    request.extra = {"X-Repo-Commit": repository.resolve(revision)}
+    content = repository.files(revision).get(path)
+    if content is None:
+        raise Refusal(404, "EntryNotFound", "Entry not found", request.extra)
+    request.extra["ETag"] = f'"{etag(path, content)}"'
     asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
     if asked:
         start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
@@ -382,12 +378,6 @@ def download(hub: Hub, request: Handler, kind: str | None, id: str, revision: st
         request.extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         return content[start : end + 1]
     return content
-
-
-def check_gate(hub: Hub, request: Handler, repository: Repository) -> None:
-    if repository.gated and repository.id.split("/")[0] != (request.role and hub.user):
-        message = f"Access to {repository.id} is restricted and you are not in the authorized list."
-        raise Refusal(403 if request.role else 401, "GatedRepo", message)
 
 
 def etag(path: str, content: bytes) -> str:
@@ -415,13 +405,12 @@ ROUTES = [
     ("GET", rf"{REPOSITORY}/revision/([^/]+)", information),
     ("GET", rf"{REPOSITORY}/refs", references),
     ("GET", rf"{REPOSITORY}/tree/([^/]+)(?:/(.+))?", tree),
-    ("POST", rf"{REPOSITORY}/paths-info/([^/]+)", paths_information),
     ("POST", rf"{REPOSITORY}/branch/([^/]+)", create_branch),
     ("POST", rf"{REPOSITORY}/preupload/([^/]+)", announce_upload),
     ("POST", rf"{REPOSITORY}/commit/([^/]+)", commit),
     ("GET", REPOSITORY, information),
     ("POST", rf"{PAGE}\.git/info/lfs/objects/batch", announce_objects),
-    ("PUT", "/lfs/([0-9a-f]{64})", receive_object),
+    ("PUT", "/storage/([0-9a-f]{64})", receive_object),
     ("GET", rf"{PAGE}/resolve/([^/]+)/(.+)", download),
 ]
 
