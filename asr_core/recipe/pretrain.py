@@ -7,6 +7,7 @@ where it stopped, and more steps or more data need no bookkeeping.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def config() -> Wav2Vec2Config:
         final_dropout=0.0,
         layerdrop=0.0,
         apply_spec_augment=True,
-        mask_time_prob=0.0,
+        mask_time_prob=0.05,  # from `MaskLater` on
         mask_time_length=4,
         mask_feature_prob=0.0,
         mask_feature_length=10,
@@ -191,7 +192,7 @@ class Batches(torch.utils.data.Dataset):
             if index >= recipe.clean_steps:
                 samples = self.degrade(samples, rng)
             labels = [self.ids[c] for c in text]
-            repeats = sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+            repeats = sum(a == b for a, b in itertools.pairwise(labels))
             if labels and len(labels) + repeats < len(samples) // HOP - 1:
                 rows.append((samples, labels))
                 longest = max(longest, len(samples))

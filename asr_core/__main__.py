@@ -1,0 +1,189 @@
+"""The commands: `python -m asr_core transcribe|evaluate|...`; `--help` lists them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+from pathlib import Path
+
+from asr_core import subtitles
+from asr_core.errors import AsrError, OptionError
+
+log = logging.getLogger("asr_core")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m asr_core", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, arguments, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        arguments(command)
+        command.set_defaults(run=run)
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return options.run(options)
+    except AsrError as error:
+        print(f"asr_core {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+# --- transcribe ---
+
+
+def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings")
+    _model_arguments(parser)
+    parser.add_argument("--format", choices=subtitles.FORMATS, default="txt")
+    parser.add_argument(
+        "--output_dir", type=Path, help="write FILE's name with the format's ending there"
+    )
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    from asr_core.recognizer import Recognizer
+
+    targets = _targets(options.files, options.format, options.output_dir)
+    recognizer = Recognizer(options.model, options.device, options.dtype)
+    log.info("%s", recognizer)
+    failures = 0
+    results = recognizer.transcribe_many(options.files, return_errors=True)
+    for file, target, result in zip(options.files, targets, results, strict=True):
+        if isinstance(result, AsrError):
+            print(f"asr_core transcribe: {result}", file=sys.stderr)
+            failures += 1
+            continue
+        for warning in result.warnings:
+            print(f"asr_core transcribe: {warning}", file=sys.stderr)
+        written = subtitles.render(result, options.format)
+        if target is None:
+            print(written, end="" if written.endswith("\n") else "\n", flush=True)
+        else:
+            _write(target, written)
+            log.info("%s -> %s", file, target)
+    return 1 if failures else 0
+
+
+def _targets(files: list[str], ending: str, folder: Path | None) -> list[Path | None]:
+    """Where each transcript goes; refused before any work when two would be the same file."""
+    if folder is None:
+        return [None] * len(files)
+    targets = [folder / f"{Path(file).stem}.{ending}" for file in files]
+    if len(set(targets)) < len(targets):
+        targets = [folder / f"{Path(file).name}.{ending}" for file in files]
+    for target, file in zip(targets, files, strict=True):
+        if targets.count(target) > 1:
+            raise OptionError(f"Two recordings are named {Path(file).name}: transcribe them apart.")
+    return targets
+
+
+# --- evaluate ---
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    _model_arguments(parser)
+    _dataset_arguments(parser)
+    parser.add_argument("--json", type=Path, help="write every number and utterance there")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from asr_core import evaluation
+    from asr_core.recognizer import Recognizer
+
+    rows = _rows(options)
+    recognizer = Recognizer(options.model, options.device, options.dtype)
+    log.info("%s, %d rows", recognizer, len(rows))
+    result = evaluation.evaluate(recognizer, _shown(rows), options.dataset)
+    print(result)
+    for row, reason in result.failed.items():
+        log.warning("%s was left out: %s", row, reason)
+    if options.json:
+        _write(options.json, json.dumps(result.to_dict(), ensure_ascii=False, indent=1))
+    return 0
+
+
+def _rows(options: argparse.Namespace):
+    """The rows to measure on: of the split asked for, else of the test part where there is one."""
+    from asr_core import data
+
+    where = (options.dataset, options.dataset_config)
+    split = options.split
+    if split is None:
+        names = data.splits(*where)
+        split = data.test_split(names) or names[0]
+        log.info("Measuring on the part '%s'", split)
+    columns = data.Columns(options.audio_column, options.text_column)
+    rows = data.load(*where, split, columns)
+    if options.max_samples is not None:
+        if options.max_samples < 1:
+            raise OptionError(f"--max_samples {options.max_samples}: at least 1 is needed.")
+        rows = rows.select(range(min(options.max_samples, len(rows))))
+    return rows
+
+
+def _shown(rows):
+    """`rows` with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(rows, unit="clip", disable=not sys.stderr.isatty())
+
+
+# --- options that several commands share ---
+
+
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="embedded", help="'embedded', a directory or an id of the Hub"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+
+
+def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        help="id of the Hub, folder with metadata, .csv, .jsonl, .parquet, or 'sample'",
+    )
+    parser.add_argument("--dataset_config", help="as in 'en-US'")
+    parser.add_argument(
+        "--split", help="as in 'test[:100]'; default: the test part if there is one"
+    )
+    parser.add_argument("--max_samples", type=int, help="of the first rows only")
+    parser.add_argument("--audio_column", help="column of recordings")
+    parser.add_argument("--text_column", help="column of transcripts")
+
+
+def _write(path: Path, written: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _module(name: str):
+    """A command that lives in a module of its own, imported when it is called."""
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        importlib.import_module(name).add_arguments(parser)
+
+    def run(options: argparse.Namespace) -> int:
+        return importlib.import_module(name).run(options) or 0
+
+    return arguments, run
+
+
+COMMANDS = {
+    "transcribe": ("Write down what is said in recordings.", _transcribe_arguments, _transcribe),
+    "evaluate": ("Measure a model on a dataset.", _evaluate_arguments, _evaluate),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Rows to padded tensors: inputs and labels padded apart, as CTC wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+IGNORED = -100  # label of padding: torch's losses skip it
+
+
+@dataclass
+class DataCollatorCTCWithPadding:
+    """The guide's collator.
+
+    `prepare` turns a row into what the processor pads: `input_values` of shape (samples,) or
+    `input_features` of shape (frames, bins), and `labels`. Decoding there and not beforehand
+    keeps prepared data as small as the recordings, and puts the work into the DataLoader's
+    workers. Returns tensors of shape (batch, samples) or (batch, frames, bins), their
+    `attention_mask` where the model wants one, and `labels` of shape (batch, labels) with
+    `IGNORED` behind the shorter ones.
+    """
+
+    processor: Any
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    padding: bool | str = "longest"
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        features = [self.prepare(row) for row in rows] if self.prepare else rows
+        extractor = self.processor.feature_extractor
+        name = extractor.model_input_names[0]
+        # Lengths differ, so inputs and labels are padded apart, each by the part that knows how.
+        batch = extractor.pad(
+            [{name: row[name]} for row in features], padding=self.padding, return_tensors="pt"
+        )
+        labels = self.processor.tokenizer.pad(
+            [{"input_ids": row["labels"]} for row in features],
+            padding=self.padding,
+            return_tensors="pt",
+        )
+        batch["labels"] = labels["input_ids"].masked_fill(labels["attention_mask"].ne(1), IGNORED)
+        return dict(batch)

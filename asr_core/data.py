@@ -1,0 +1,342 @@
+"""Datasets of any form -> rows of (audio, transcription), and those rows made ready to learn from.
+
+A dataset is named by an id of the Hub, a folder with `metadata.csv` or `metadata.jsonl`, a `.csv`,
+`.jsonl` or `.parquet` file, or `sample`, the one that comes with this package. Recordings stay as
+they are (`Audio(decode=False)`) until a batch needs them: decoding is `audio`'s work, and prepared
+data is no larger than the recordings.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asr_core import audio, text
+from asr_core.errors import AudioError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+
+log = logging.getLogger(__name__)
+
+SAMPLE = "sample"
+SAMPLE_FOLDER = Path(__file__).parent / "embedded" / "sample"
+AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
+TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
+SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
+TEST_SPLITS = ("test", "validation", "dev", "eval")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that matter; None means the first that is there of the usual names."""
+
+    audio: str | None = None
+    text: str | None = None
+
+
+def load(
+    name: str, config: str | None = None, split: str = "train", columns: Columns | None = None
+) -> Dataset:
+    """Rows of `name` with `audio` (undecoded), `transcription` and, where known, `speaker`.
+
+    `split` may be a slice as in the guide: "train[:100]". Raises DataError when there is no such
+    dataset, configuration, split or column, naming those there are.
+    """
+    import datasets
+
+    files = _files(name)
+    base = re.split(r"[\[+]", split)[0]
+    try:
+        if files is None:
+            _ask_hub(name)
+            rows = datasets.load_dataset(name, config, split=split)
+        else:
+            if base not in files.splits:
+                raise DataError(_no_split(name, base, list(files.splits)))
+            rows = datasets.load_dataset(files.form, data_files=files.splits, split=split)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(_why(name, config, base, error)) from error
+    return _only_what_matters(rows, name, columns or Columns(), files)
+
+
+def splits(name: str, config: str | None = None) -> list[str]:
+    """The names of the parts of a dataset."""
+    files = _files(name)
+    if files is not None:
+        return list(files.splits)
+    import datasets
+
+    try:
+        _ask_hub(name)
+        return datasets.get_dataset_split_names(name, config)
+    except Exception as error:
+        raise DataError(_why(name, config, "", error)) from error
+
+
+def test_split(names: list[str]) -> str | None:
+    """The part to measure on, where a dataset has one."""
+    return next((name for name in TEST_SPLITS if name in names), None)
+
+
+@dataclass(frozen=True)
+class _Files:
+    form: str  # as load_dataset names the reader
+    splits: dict[str, str]
+    folder: Path  # that relative paths of recordings start from
+
+
+def _files(name: str) -> _Files | None:
+    """How a local dataset is read; None when `name` can only be an id of the Hub."""
+    path = SAMPLE_FOLDER if name == SAMPLE else Path(name).expanduser()
+    forms = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    if path.is_file():
+        if path.suffix not in forms:
+            raise DataError(
+                f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
+                "metadata.csv or metadata.jsonl."
+            )
+        return _Files(forms[path.suffix], {"train": str(path)}, path.parent)
+    if path.is_dir():
+        for metadata in ("metadata.csv", "metadata.jsonl"):
+            if (path / metadata).exists():
+                return _Files(forms[Path(metadata).suffix], {"train": str(path / metadata)}, path)
+            parts = {p.parent.name: str(p) for p in sorted(path.glob(f"*/{metadata}"))}
+            if parts:
+                return _Files(forms[Path(metadata).suffix], parts, path)
+        parts = {p.stem: str(p) for p in sorted(path.glob("*.parquet"))}
+        if parts:
+            return _Files("parquet", parts, path)
+        raise DataError(
+            f"The folder {name} holds no metadata.csv, metadata.jsonl or .parquet: add a "
+            "metadata.csv with the columns file_name and transcription."
+        )
+    if path.suffix in forms or len(path.parts) > 2 or name.startswith((".", "/", "~")):
+        raise DataError(f"{name} does not exist: check the path.")
+    return None
+
+
+def _only_what_matters(rows: Dataset, name: str, columns: Columns, files: _Files | None) -> Dataset:
+    """Just `audio`, `transcription` and `speaker`, under these names."""
+    import datasets
+
+    sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
+    words = _column(rows, name, "transcripts", columns.text, TEXT_COLUMNS, "--text_column")
+    speaker = next((c for c in SPEAKER_COLUMNS if c in rows.column_names), None)
+    chosen = [c for c in (sound, words, speaker) if c]
+    rows = rows.select_columns(chosen)
+    for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):
+        if old and old != new:
+            rows = rows.rename_column(old, new)
+    feature = rows.features["audio"]
+    if getattr(feature, "dtype", None) == "string":
+        folder = files.folder if files else Path()
+        starts = {Path(p).parent for p in files.splits.values()} if files else {folder}
+        rows = rows.map(_find_file, fn_kwargs={"folders": sorted({folder, *starts})})
+    elif not isinstance(feature, datasets.Audio) and "bytes" not in (feature or {}):
+        raise DataError(
+            f"The column '{sound}' of {name} holds {feature}, not recordings: choose another with "
+            f"--audio_column. There are: {', '.join(rows.column_names)}."
+        )
+    if getattr(rows.features["transcription"], "dtype", "") not in ("string", "large_string"):
+        raise DataError(
+            f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: "
+            "choose another with --text_column."
+        )
+    return rows.cast_column("audio", datasets.Audio(decode=False))
+
+
+def _column(
+    rows: Dataset, name: str, what: str, asked: str | None, usual: tuple[str, ...], flag: str
+) -> str:
+    found = asked if asked in rows.column_names else None
+    if asked is None:
+        found = next((c for c in usual if c in rows.column_names), None)
+    if found is None:
+        wanted = f"'{asked}'" if asked else f"one of {', '.join(usual)}"
+        raise DataError(
+            f"{name} has no column of {what} ({wanted}): there are {', '.join(rows.column_names)}. "
+            f"Choose one with {flag}."
+        )
+    return found
+
+
+def _find_file(row: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
+    """A path in a metadata file counts from where that file lies."""
+    places = [folder / row["audio"] for folder in folders]
+    return {"audio": str(next((place for place in places if place.exists()), places[-1]))}
+
+
+def _no_split(name: str, split: str, there: list[str]) -> str:
+    return f"{name} has no part '{split}': there are {', '.join(there)}."
+
+
+def _ask_hub(name: str) -> None:
+    """One quick question first: without a connection `datasets` retries for half a minute."""
+    import datasets
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        HfApi().dataset_info(name, timeout=10)
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled):
+        pass  # an answer: `datasets` will say what it means
+    except Exception:
+        log.warning("The Hub cannot be reached: %s is taken from the cache, if it is there.", name)
+        datasets.config.HF_HUB_OFFLINE = True
+
+
+def _why(name: str, config: str | None, split: str, error: Exception) -> str:
+    """One sentence out of what `datasets` says."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    from datasets.exceptions import DatasetNotFoundError
+
+    if isinstance(error, DatasetNotFoundError):
+        return (
+            f"'{name}' is neither a file or folder here nor a dataset on the Hub that you may "
+            f"read: {said}"
+        )
+    if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
+        there = re.findall(r"'([\w.-]+)'", str(error).split("available", 1)[-1])[:60]
+        return (
+            f"{name} comes in configurations ({', '.join(there) or said}): choose one with "
+            f"--dataset_config{f', {config!r} is none of them' if config else ''}."
+        )
+    if "split" in str(error).lower() and split:
+        return f"{name} has no part '{split}', or not so many rows: {said}"
+    return (
+        f"The dataset '{name}' cannot be loaded ({said}): check the name and the connection, or "
+        "use --dataset sample."
+    )
+
+
+# --- from rows to what a model learns from ---
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds of audio that a row must have."""
+
+    shortest: float = audio.SHORTEST
+    longest: float = 30.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows with `labels` and `length` (samples), and what was left out.
+
+    `dropped` maps a reason to the names of the rows it holds for.
+    """
+
+    rows: Dataset
+    dropped: dict[str, list[str]]
+    unknown: Counter[str]  # characters that have no token
+
+
+@dataclass(frozen=True)
+class _Examine:
+    """One row's labels and length, or what is wrong with it."""
+
+    processor: Any
+    frames: Any
+    limits: Limits
+    spelling: text.Spelling
+
+    def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
+        name = row_name(row, index)
+        transcript = text.normalize(row["transcription"] or "", self.spelling)
+        labels = self.processor.tokenizer(transcript).input_ids if transcript else []
+        recording = audio.Recording(row_source(row), name=name)
+        rate = int(self.processor.feature_extractor.sampling_rate)
+        problem, length = "", 0
+        try:
+            length = sum(len(block) for block in recording.blocks(rate))
+        except AudioError as error:
+            problem = "too short" if recording.read else "undecodable"
+            log.warning("%s", error)
+        return {
+            "transcription": transcript,
+            "labels": labels,
+            "length": length,
+            "name": name,
+            "problem": problem or self._problem(row, labels, length, length / rate),
+        }
+
+    def _problem(self, row: dict[str, Any], labels: list[int], length: int, seconds: float) -> str:
+        unknown = self.processor.tokenizer.unk_token_id
+        if not (row["transcription"] or "").strip():
+            return "without a transcript"
+        if all(label == unknown for label in labels):
+            return "without a character the model can spell"
+        if seconds < self.limits.shortest:
+            return f"shorter than {self.limits.shortest:g} s"
+        if seconds > self.limits.longest:
+            return f"longer than {self.limits.longest:g} s"
+        if text.frames_needed(labels) > self.frames(length):
+            return "with more characters than frames"
+        return ""
+
+
+def prepare(
+    rows: Dataset,
+    processor: Any,
+    frames: Any,
+    limits: Limits | None = None,
+    spelling: text.Spelling | None = None,
+    num_proc: int | None = None,
+) -> Prepared:
+    """Check every row and add its `labels` and its `length` in samples at the model's rate.
+
+    `frames` maps a number of samples to the number of frames the model makes of them. Rows that
+    cannot be learnt from (nothing said, undecodable, too short, too long, more labels than
+    frames) are left out with their names. Raises DataError when none is left.
+    """
+    spelling = spelling or text.Spelling.of(processor.tokenizer)
+    transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
+    missing = text.unknown(transcripts, processor.tokenizer)
+
+    examine = _Examine(processor, frames, limits or Limits(), spelling)
+    examined = rows.map(
+        examine, with_indices=True, num_proc=num_proc, desc="Reading the recordings"
+    )
+    problems = examined["problem"]
+    dropped: dict[str, list[str]] = {}
+    for name, problem in zip(examined["name"], problems, strict=True):
+        if problem:
+            dropped.setdefault(problem, []).append(name)
+    kept = [i for i, problem in enumerate(problems) if not problem]
+    if not kept:
+        reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
+        raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
+    return Prepared(examined.select(kept).remove_columns("problem"), dropped, missing)
+
+
+def row_source(row: dict[str, Any]) -> audio.Source | None:
+    """What `audio` reads for a row of an undecoded `Audio` column."""
+    cell = row["audio"] or {}
+    return cell.get("bytes") or cell.get("path")
+
+
+def row_name(row: dict[str, Any], index: int) -> str:
+    return Path((row["audio"] or {}).get("path") or f"row {index}").name
+
+
+@dataclass(frozen=True)
+class Features:
+    """A row's recording as the model takes it, beside its labels; for the collator."""
+
+    processor: Any
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        extractor = self.processor.feature_extractor
+        samples: np.ndarray = audio.load(row_source(row), int(extractor.sampling_rate))
+        features = extractor(samples, sampling_rate=extractor.sampling_rate)
+        name = extractor.model_input_names[0]
+        return {name: features[name][0], "labels": row["labels"]}

@@ -1,0 +1,134 @@
+"""Transcripts in the characters a model can spell: normalisation, case, and new vocabularies."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from asr_core.errors import OptionError
+
+APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'"})
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")  # <pad> is CTC's blank, in column 0
+DELIMITER = "|"  # stands for the space between words
+
+_HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
+_JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are different characters
+
+CASES = ("keep", "lower", "upper")
+PUNCTUATION = ("remove", "keep")
+HANGUL = ("syllables", "jamo")
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How transcripts are written for a model.
+
+    `case` is one of `CASES`; `punctuation` one of `PUNCTUATION` (apostrophes inside words always
+    stay); `hangul` one of `HANGUL`: a Korean syllable as one character, or as the two or three
+    jamo it is made of (some 70 characters to learn instead of 2,000; `compose` turns them back).
+    """
+
+    case: str = "lower"
+    punctuation: str = "remove"
+    hangul: str = "syllables"
+
+    def __post_init__(self) -> None:
+        for field, choices in (("case", CASES), ("punctuation", PUNCTUATION), ("hangul", HANGUL)):
+            if getattr(self, field) not in choices:
+                raise OptionError(
+                    f"{field} '{getattr(self, field)}' is not one of {', '.join(choices)}."
+                )
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Spelling:
+        """The spelling that a tokenizer's own characters ask for."""
+        # Language codes and special tokens are longer than one character and say nothing.
+        characters = [token for token in tokenizer.get_vocab() if len(token) == 1]
+        lower = any(c.islower() for c in characters)
+        upper = any(c.isupper() for c in characters)
+        # `do_lower_case` of Wav2Vec2CTCTokenizer upper-cases what it is given.
+        if getattr(tokenizer, "do_lower_case", False):
+            lower, upper = False, True
+        case = "keep" if lower == upper else "lower" if lower else "upper"
+        punctuation = "keep" if any(c in ".,?!" for c in characters) else "remove"
+        hangul = "jamo" if any(ord(c) in _JAMO for c in characters) else "syllables"
+        return cls(case, punctuation, hangul)
+
+
+def normalize(text: str, spelling: Spelling) -> str:
+    """`text` as `spelling` writes it: NFKC, single spaces, no control characters.
+
+    Unassigned punctuation becomes a space (well-known -> well known); an apostrophe between two
+    letters stays (don't), others go.
+    """
+    text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
+    if spelling.punctuation == "remove":
+        text = "".join(
+            c if _is_spoken(text, i) else "" if c == "'" else " " for i, c in enumerate(text)
+        )
+    else:
+        text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    if spelling.case == "lower":
+        text = text.lower()
+    elif spelling.case == "upper":
+        text = text.upper()
+    if spelling.hangul == "jamo":
+        text = decompose(text)
+    return " ".join(text.split())
+
+
+def _is_spoken(text: str, i: int) -> bool:
+    """Letters, marks and digits are; an apostrophe is when it has a letter on either side."""
+    if text[i] == "'":
+        before, after = text[max(0, i - 1) : i], text[i + 1 : i + 2]
+        return before.isalpha() and (after.isalpha() or before in "sS")
+    return unicodedata.category(text[i])[0] in "LMN"
+
+
+def decompose(text: str) -> str:
+    """Hangul syllables into conjoining jamo; everything else as it is."""
+    return "".join(
+        unicodedata.normalize("NFD", c) if ord(c) in _HANGUL_SYLLABLES else c for c in text
+    )
+
+
+def compose(text: str) -> str:
+    """The inverse of `decompose`."""
+    return unicodedata.normalize("NFC", text)
+
+
+def vocabulary(transcripts: Iterable[str]) -> dict[str, int]:
+    """Characters of normalised training transcripts, in code-point order, after `SPECIAL`.
+
+    The order depends on which characters occur and on nothing else, so two runs agree.
+    """
+    characters = {c for text in transcripts for c in text} - {" ", DELIMITER}
+    tokens = [*SPECIAL, DELIMITER, *sorted(characters)]
+    return {token: index for index, token in enumerate(tokens)}
+
+
+def unknown(transcripts: Iterable[str], tokenizer: Any) -> Counter[str]:
+    """Characters that the tokenizer cannot spell, with how often they occur."""
+    known = set(tokenizer.get_vocab()) | {" "}
+    if all(len(token) == 1 or token in tokenizer.all_special_tokens for token in known - {" "}):
+        return Counter(c for text in transcripts for c in text if c not in known)
+    # Tokens of several characters (SentencePiece): ask the tokenizer itself.
+    missing: Counter[str] = Counter()
+    for text in transcripts:
+        for c in set(text) - {" "}:
+            ids = tokenizer(c, add_special_tokens=False).input_ids
+            if tokenizer.unk_token_id in ids:
+                missing[c] += text.count(c)
+    return missing
+
+
+def frames_needed(labels: list[int]) -> int:
+    """Frames CTC needs for `labels`: one each, and a blank between equal neighbours.
+
+    A clip with fewer has an infinite loss (icefall #1777).
+    """
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))

@@ -1,0 +1,70 @@
+"""Fine-tune a CTC model and save it where the app can take it.
+
+    python train.py                                   # wav2vec2-base on MInDS-14, so that it works
+    python train.py --preset guide                    # with the guide's own values
+    python train.py --preset quickstart               # offline, minutes: embedded on sample
+    python train.py --dataset my/recordings           # a folder with metadata.csv
+    python train.py --dataset my.csv --dry_run        # look at the data first
+
+Every flag of transformers' TrainingArguments is understood; see README.md for the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from asr_core.errors import AsrError
+
+log = logging.getLogger("asr_core")
+
+
+def main(argv: list[str]) -> int:
+    # Heavy imports wait until it is known that there is something to do.
+    from asr_core import card, data, report, training
+
+    options, arguments = training.parse(argv)
+    folder = Path(arguments.output_dir)
+    log.info("Preset %s, %s", options.preset, training.device_line(arguments))
+
+    # 1. Data: who said what, in which part; then the characters to spell it with.
+    parts = training.load_parts(options, arguments.seed)
+    log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
+    processor = training.load_processor(options, parts.train["transcription"], folder)
+
+    # 2. Model, with a CTC head as wide as the vocabulary.
+    model, fresh = training.load_model(options, processor)
+    frames = training.Frames.of(model, processor)
+
+    # 3. Look before training: what is there, what is left out and why.
+    limits = data.Limits(options.shortest, options.longest)
+    train = data.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
+    test = data.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
+    looked = report.look(train, test, processor)
+    print(looked)
+    looked.save(folder)
+    if options.dry_run:
+        return 0
+
+    # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
+    trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
+    training.run(trainer, options)
+
+    # 5. Save, and measure before and after with the very code that will transcribe.
+    training.save(trainer, options)
+    before, after = training.compare(options, fresh, folder, parts.test)
+    print(report.before_and_after(before, after))
+    card.save(folder, options, looked, before, after)
+    if arguments.push_to_hub:
+        card.push(folder, arguments)
+    print(f"Talk to it: python app.py --model {folder}")
+    return 130 if training.interrupted(trainer) else 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AsrError as error:
+        sys.exit(f"train.py: {error}")
