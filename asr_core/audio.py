@@ -7,6 +7,7 @@ every machine; soxr resamples (the library and quality that librosa uses by defa
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -59,17 +60,23 @@ class Recording:
         Raises AudioError when the source is missing, is not audio, holds none, holds numbers that
         are not finite, or is shorter than `SHORTEST`.
         """
-        samples = 0
         for block in _resample(self._decode(), rate, self.name):
-            if not np.isfinite(block).all():
-                raise AudioError(
-                    f"{self.name} holds samples that are not numbers (NaN or infinity): "
-                    "export it again from the program that made it."
-                )
-            samples += len(block)
-            self.read = samples / rate
-            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+            self.note(block, rate)
             yield block
+        self.close()
+
+    def note(self, block: np.ndarray, rate: int) -> None:
+        """Take account of a block that has come. Raises AudioError when it holds no numbers."""
+        if not np.isfinite(block).all():
+            raise AudioError(
+                f"{self.name} holds samples that are not numbers (NaN or infinity): "
+                "export it again from the program that made it."
+            )
+        self.read += len(block) / rate
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+
+    def close(self) -> None:
+        """Judge the whole, now that all of it has come. Raises AudioError when it is too little."""
         if self.read == 0:
             raise AudioError(f"{self.name} holds no audio: record or choose it again.")
         if self.read < SHORTEST:
@@ -96,7 +103,7 @@ class Recording:
             self.duration = len(samples) / rate if rate else None
             samples = np.asarray(samples)
             for start in range(0, len(samples), BLOCK):
-                yield rate, _mono(samples[start : start + BLOCK])
+                yield rate, mono(samples[start : start + BLOCK])
         elif isinstance(self.source, bytes | bytearray | memoryview):
             yield from self._decode_file(io.BytesIO(self.source))
         elif hasattr(self.source, "read"):
@@ -141,7 +148,7 @@ class Recording:
                         samples = samples.T
                     else:
                         samples = samples.reshape(-1, frame.layout.nb_channels)
-                    yield frame.sample_rate, _mono(samples)
+                    yield frame.sample_rate, mono(samples)
             except (av.FFmpegError, OSError) as error:
                 # What came before the damage is worth keeping; `blocks` complains if it is nothing.
                 self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
@@ -182,43 +189,65 @@ def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator
     yield Window(held, left, 0)
 
 
+class Resampler:
+    """Blocks at any rate in, blocks at the rate `target` out, without seams between them."""
+
+    def __init__(self, target: int, name: str = "The recording") -> None:
+        self.target = target
+        self.name = name
+        self._rate: int | None = None
+        self._stream = None
+
+    def feed(self, block: np.ndarray, rate: int) -> np.ndarray:
+        """What can be known of the output so far; the rate may change from block to block."""
+        ended = np.zeros(0, np.float32)
+        if rate != self._rate:
+            if rate not in RATES:
+                raise AudioError(
+                    f"{self.name} says it has {rate} samples a second: "
+                    f"{RATES.start} to {RATES.stop - 1} can be read."
+                )
+            ended = self.finish()
+            self._rate = rate
+            if rate != self.target:
+                import soxr
+
+                self._stream = soxr.ResampleStream(rate, self.target, 1, quality="HQ")
+        block = self._stream.resample_chunk(block) if self._stream else block
+        return np.concatenate([ended, block]) if len(ended) else block
+
+    def finish(self) -> np.ndarray:
+        """What was held back, as nothing follows."""
+        held = np.zeros(0, np.float32)
+        if self._stream:
+            held = self._stream.resample_chunk(held, last=True)
+        self._rate = self._stream = None
+        return held
+
+
 def _resample(
     blocks: Iterable[tuple[int, np.ndarray]], target: int, name: str
 ) -> Iterator[np.ndarray]:
-    """Join small blocks, and bring them to `target` Hz, whatever rate each of them has."""
-    import soxr
-
-    resampler, current = None, None
-    waiting: list[np.ndarray] = []
-
-    def flush(last: bool) -> Iterator[np.ndarray]:
-        joined = np.concatenate(waiting) if waiting else np.zeros(0, np.float32)
-        waiting.clear()
-        if resampler is not None:
-            joined = resampler.resample_chunk(joined, last=last)
-        if len(joined):
-            yield joined
-
-    for rate, block in blocks:
-        if rate != current:  # at the beginning, and where a stream changes its rate midway
-            if rate not in RATES:
-                raise AudioError(
-                    f"{name} says it has {rate} samples a second: "
-                    f"{RATES.start} to {RATES.stop - 1} can be read."
-                )
-            if current is not None:
-                yield from flush(last=True)
-            current = rate
-            resampler = None
-            if rate != target:
-                resampler = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ")
-        waiting.append(block)
-        if sum(map(len, waiting)) >= BLOCK:
-            yield from flush(last=False)
-    yield from flush(last=True)
+    resampler = Resampler(target, name)
+    for rate, block in _joined(blocks):
+        yield resampler.feed(block, rate)
+    yield resampler.finish()
 
 
-def _mono(samples: np.ndarray) -> np.ndarray:
+def _joined(blocks: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames of a codec, 20 ms each, as blocks of about `BLOCK` samples: far less work each."""
+    for rate, frames in itertools.groupby(blocks, key=lambda pair: pair[0]):
+        waiting: list[np.ndarray] = []
+        for _, frame in frames:
+            waiting.append(frame)
+            if sum(map(len, waiting)) >= BLOCK:
+                yield rate, np.concatenate(waiting)
+                waiting = []
+        if waiting:
+            yield rate, np.concatenate(waiting)
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
     """(samples,) or (samples, channels) of any PCM type -> float32 of shape (samples,)."""
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.float32) - 128) / 128

@@ -6,6 +6,7 @@ what it must remember from one piece to the next.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ class Alphabet:
 
     @classmethod
     def of(cls, tokenizer: Any, size: int) -> Alphabet:
-        """The alphabet of a tokenizer of transformers; `size` is the number of the model's columns."""
+        """The alphabet of a tokenizer of transformers, for a model with `size` columns."""
         special = set(tokenizer.all_special_ids)
         delimiter = getattr(tokenizer, "word_delimiter_token", None)
         tokens = [""] * size
@@ -36,7 +37,8 @@ class Alphabet:
             if index < size and token == delimiter:
                 tokens[index] = " "
             elif index < size and index not in special:
-                tokens[index] = token.replace("\u2581", " ")  # SentencePiece's mark of a word's start
+                # SentencePiece marks where a word starts.
+                tokens[index] = token.replace("\u2581", " ")
         return cls(tuple(tokens), tokenizer.pad_token_id)
 
 
@@ -46,15 +48,21 @@ class Decoder(Protocol):
     def feed(self, emissions: np.ndarray) -> None:
         """Natural log-probabilities of shape (frames, columns), following those fed before."""
 
+    def settled(self) -> tuple[Word, ...]:
+        """The words so far that nothing which follows will change."""
+
     def words(self) -> tuple[Word, ...]:
-        """All words so far; the last may still change."""
+        """All words so far; those after the settled ones may still change."""
+
+    def fork(self) -> Decoder:
+        """A twin in the same state, to look ahead with."""
 
     def finish(self) -> tuple[Word, ...]:
         """All words, now that nothing follows."""
 
 
 class GreedyDecoder:
-    """The most probable column of every frame, repeats merged, blanks dropped (Graves et al., 2006).
+    """The best column of every frame, repeats merged, blanks dropped (Graves et al., 2006).
 
     `frame` is the time from one frame to the next, in seconds. Memory grows with the words only.
     """
@@ -87,8 +95,16 @@ class GreedyDecoder:
             self._last = column
         self._frames += len(best)
 
+    def settled(self) -> tuple[Word, ...]:
+        return tuple(self._done)
+
     def words(self) -> tuple[Word, ...]:
         return (*self._done, *self._open())
+
+    def fork(self) -> GreedyDecoder:
+        twin = copy.copy(self)
+        twin._done = self._done.copy()
+        return twin
 
     def finish(self) -> tuple[Word, ...]:
         self._close()

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
 
 from asr_core import models
-from asr_core.audio import Recording, Source, Window, windows
+from asr_core.audio import SILENCE, Recording, Source, Window, windows
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError
-from asr_core.transcript import Transcript
+from asr_core.transcript import Transcript, Word
+
+if TYPE_CHECKING:
+    from asr_core.live import LiveSession
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +37,15 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
 
     def _forward(self, model_inputs, **_):
         is_last = model_inputs.pop("is_last")
-        names = (self.model.main_input_name, "attention_mask")
-        inputs = {name: model_inputs[name] for name in names if name in model_inputs}
+        inputs = {self.model.main_input_name: model_inputs[self.model.main_input_name]}
+        mask = model_inputs.get("attention_mask")
+        if mask is not None and not mask.all():  # one that hides nothing only slows attention down
+            inputs["attention_mask"] = mask
         logits = self.model(**inputs).logits
         return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
 
     def postprocess(self, model_outputs, **_):
-        return {"emissions": model_outputs[0]["emissions"][0].numpy()}
+        return model_outputs[0]["emissions"][0].numpy()
 
 
 class Recognizer:
@@ -47,6 +53,7 @@ class Recognizer:
 
     `model` is `embedded`, a directory or an id of the Hub; `device` and `dtype` are chosen when
     "auto" (see `models.hardware`). Raises ModelError or OptionError when they are not to be had.
+    One recognizer serves many threads: their windows take turns, first come, first served.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Recognizer:
         self.hop = _hop(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         self.batch_size = 1 if self.hardware.device == "cpu" else GPU_BATCH
+        self._turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recognizer")
 
     def __str__(self) -> str:
         return f"{self.name} on {self.hardware}"
@@ -90,8 +98,8 @@ class Recognizer:
         decoder = self.decoder()
         for emissions in self.emissions(recording.blocks(self.rate)):
             decoder.feed(emissions)
-            yield _transcript(decoder.words(), recording, complete=False)
-        yield _transcript(decoder.finish(), recording, complete=True)
+            yield summary(decoder.words(), recording, complete=False)
+        yield summary(decoder.finish(), recording, complete=True)
 
     def transcribe_many(
         self, sources: Iterable[Source], return_errors: bool = False
@@ -110,19 +118,44 @@ class Recognizer:
                 result = error
             yield result
 
+    def live(self) -> LiveSession:
+        """A session that is fed from a microphone and answers with captions."""
+        from asr_core.live import LiveSession
+
+        return LiveSession(self)
+
     def decoder(self) -> Decoder:
         """A fresh decoder for one recording."""
         return GreedyDecoder(self.alphabet, self.hop / self.rate)
 
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
-        length, overlap = (round(s * self.rate / self.hop) * self.hop for s in (WINDOW, OVERLAP))
+        length, overlap = self.in_frames(WINDOW), self.in_frames(OVERLAP)
         for batch in _batches(windows(blocks, length, overlap), self.batch_size):
-            inputs = [{"raw": w.samples, "sampling_rate": self.rate} for w in batch]
-            with torch.inference_mode():
-                outputs = self.pipeline(inputs, batch_size=len(batch))
+            outputs = self.forward([window.samples for window in batch])
             for window, output in zip(batch, outputs, strict=True):
-                yield _inner(output["emissions"], window, self.hop)
+                end = len(output)
+                if window.right:
+                    end = (len(window.samples) - window.right) // self.hop
+                yield output[window.left // self.hop : end]
+
+    def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
+        """The emissions of windows of equal length, each (samples,) at `rate`: one turn's work."""
+        inputs = [{"raw": samples, "sampling_rate": self.rate} for samples in batch]
+        if len(batch) > 1:
+            outputs = self._turns.submit(self.pipeline, inputs, batch_size=len(batch)).result()
+        else:
+            outputs = [self._turns.submit(self.pipeline, inputs[0]).result()]
+        for emissions, samples in zip(outputs, batch, strict=True):
+            if np.abs(samples).max() < SILENCE:
+                # A model that has never heard silence spells it out.
+                emissions[:] = -np.inf
+                emissions[:, self.alphabet.blank] = 0.0
+        return outputs
+
+    def in_frames(self, seconds: float) -> int:
+        """`seconds` in samples, as a whole number of frames."""
+        return round(seconds * self.rate / self.hop) * self.hop
 
 
 def last(transcripts: Iterator[Transcript]) -> Transcript:
@@ -132,11 +165,10 @@ def last(transcripts: Iterator[Transcript]) -> Transcript:
     return transcript
 
 
-def _transcript(words: tuple, recording: Recording, complete: bool) -> Transcript:
+def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Transcript:
+    """A transcript of `words`, with what a person should know about the recording."""
     warnings = list(recording.warnings)
     if complete and recording.silent:
-        # A model that has never heard silence spells it out; nobody spoke, so nothing was said.
-        words = ()
         warnings.append(
             f"{recording.name} is silent: check that the right microphone is chosen and not muted."
         )
@@ -160,12 +192,6 @@ def _batches(stream: Iterator[Window], size: int) -> Iterator[list[Window]]:
         yield batch
 
 
-def _inner(emissions: np.ndarray, window: Window, hop: int) -> np.ndarray:
-    """The frames of a window's own part, without its neighbours' context."""
-    end = (len(window.samples) - window.right) // hop if window.right else len(emissions)
-    return emissions[window.left // hop : end]
-
-
 def _hop(model, feature_extractor) -> int:
     """Samples from one frame of the model's output to the next."""
     hop = int(getattr(model.config, "inputs_to_logits_ratio", 1))
@@ -176,5 +202,3 @@ def _hop(model, feature_extractor) -> int:
         encoder = getattr(model.config, "encoder_config", None)
         hop *= getattr(encoder, "subsampling_factor", 1)
     return hop
-
-

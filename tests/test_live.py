@@ -1,0 +1,114 @@
+"""Live captions: early, then final, and in the end what the offline transcript says."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from asr_core import live
+from asr_core.errors import AudioError
+from tests.tiny import Ear, babble
+
+
+def speak(session, samples: np.ndarray, piece: int = 1600, rate: int = 16_000) -> list:
+    return [session.feed(samples[i : i + piece], rate) for i in range(0, len(samples), piece)]
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.5, 3.0, 9.97, 47.3])
+def test_the_whole_equals_the_offline_transcript(seconds):
+    sound = babble(seconds + 0.02)[: int(seconds * 16_000)]
+    session = Ear().live()
+    speak(session, sound)
+    assert session.finish().words == Ear().transcribe((16_000, sound)).words
+
+
+@pytest.mark.parametrize("piece", [100, 1600, 4001, 7999])
+def test_how_the_sound_is_cut_into_pieces_does_not_matter(embedded, piece):
+    sound = babble(8)
+    whole, cut = embedded.live(), embedded.live()
+    speak(whole, sound, piece=8000)
+    speak(cut, sound, piece=piece)
+    assert cut.finish() == whole.finish()
+
+
+def test_settled_words_never_change(embedded):
+    sound = babble(20) * np.random.default_rng(1).normal(size=320_000).astype(np.float32)
+    session = embedded.live()
+    captions = speak(session, sound)
+    for before, after in pairwise(captions):
+        assert after.settled[: len(before.settled)] == before.settled
+    assert session.finish().words[: len(captions[-1].settled)] == captions[-1].settled
+
+
+def test_a_word_appears_within_a_second_of_its_end():
+    sound = babble(30)
+    session = Ear().live()
+    heard = 0
+    end_of = {}  # first moment at which so many words were shown
+    for at in range(0, len(sound), 1600):
+        caption = session.feed(sound[at : at + 1600], 16_000)
+        heard += 1600
+        for word in (*caption.settled, *caption.tentative):
+            end_of.setdefault((word.text, word.start), heard / 16_000)
+    for word in session.finish().words[:-1]:
+        assert end_of[word.text, word.start] - word.end <= 1.0
+
+
+def test_a_second_costs_the_same_in_the_first_minute_and_in_the_tenth():
+    ear = Ear()
+    session = ear.live()
+    sound = babble(60)
+    looks = []
+    for _ in range(10):
+        ear.windows.clear()
+        speak(session, sound)
+        looks.append(sum(ear.windows))
+    assert max(ear.windows) <= (live.LEFT + live.RIGHT + 2 * live.STEP) * ear.rate
+    assert max(looks[1:]) == min(looks[1:])
+
+
+def test_a_burst_after_a_pause_is_caught_up_in_bounded_windows():
+    ear = Ear()
+    session = ear.live()
+    session.feed(babble(120), ear.rate)
+    assert max(ear.windows) <= (live.LEFT + live.RIGHT + live.CATCH_UP + live.STEP) * ear.rate
+    assert len(ear.windows) <= 120 / live.CATCH_UP + 1
+    assert session.finish().words == Ear().transcribe((ear.rate, babble(120))).words
+
+
+def test_words_lie_within_the_recording_and_in_order(embedded):
+    session = embedded.live()
+    speak(session, babble(12, rate=8000), piece=1000, rate=8000)
+    said = session.finish()
+    assert said.duration == pytest.approx(12, abs=0.01)
+    assert all(0 <= w.start < w.end <= said.duration for w in said.words)
+    assert all(a.end <= b.start for a, b in pairwise(said.words))
+
+
+def test_a_microphone_may_deliver_stereo_integers():
+    sound = babble(5)
+    pcm = (np.stack([sound, sound], axis=1) * 32767).astype(np.int16)
+    session = Ear().live()
+    speak(session, pcm)
+    assert session.finish().text == Ear().transcribe((16_000, sound)).text
+
+
+def test_nobody_speaking_is_not_spelt_out(embedded):
+    session = embedded.live()
+    captions = speak(session, np.zeros(80_000, np.float32))
+    assert captions[-1].text == ""
+    said = session.finish()
+    assert said.text == ""
+    assert "silent" in said.warnings[0]
+
+
+def test_stopping_before_anything_was_heard_is_said_plainly():
+    with pytest.raises(AudioError, match="holds no audio"):
+        Ear().live().finish()
+
+
+def test_a_broken_microphone_is_said_plainly():
+    with pytest.raises(AudioError, match="not numbers"):
+        Ear().live().feed(np.full(1600, np.nan, np.float32), 16_000)
