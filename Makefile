@@ -1,0 +1,38 @@
+# make demo   install what is needed and start the app on http://127.0.0.1:7860
+# make test   install what is needed and run every test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := demo
+.PHONY: demo test browser
+
+demo: $(VENV)/app
+	$(BIN)/python app.py $(ARGS)
+
+test: $(VENV)/tests browser
+	$(BIN)/python -m pytest $(ARGS)
+
+$(VENV)/app: requirements.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/tests: $(VENV)/app tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --requirement tests/requirements.txt
+	touch $@
+
+# The browser and the voices that tests use, where Debian's packages can be installed; elsewhere
+# the tests that need them are skipped and say so.
+browser:
+	@missing=$$(grep -v '^#' tests/packages.txt | while read name; do \
+		dpkg-query --show --showformat '$${Status}' "$$name" 2>/dev/null | grep -q 'ok installed' || echo "$$name"; \
+	done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing" $$missing; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	else \
+		echo "Not installed, so some tests are skipped:" $$missing; \
+	fi
