@@ -1,0 +1,87 @@
+"""The models behind the page: loaded in the background, once, and shared by all visitors.
+
+The page is up before torch is imported; whoever asks for a transcript earlier waits for the model.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from asr_core import models
+from asr_core.models import Choice
+
+if TYPE_CHECKING:
+    from asr_core.recognizer import Recognizer
+
+CHOICE = ""  # the job that finds out which model is the default one; the others are models' names
+
+
+class Engine:
+    """The models a page may use, each loaded once, when it is first wanted.
+
+    `model` is the name of the default one; None leaves that to `models.default_model`.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        self._model = model
+        self._jobs: dict[str, Future] = {}
+        self._lock = threading.Lock()
+
+    def choice(self) -> Choice:
+        """The default model, and why it is that one; may take seconds to ask the Hub."""
+        return self._job(CHOICE, self._choose).result()
+
+    def recognizer(self, name: str | None = None) -> Recognizer:
+        """The model of that name, or the default one, as soon as it is loaded.
+
+        Raises ModelError when it cannot be; the next call tries again.
+        """
+        name = name or self.choice().name
+        return self._job(name, _load, name).result()
+
+    def ready(self, name: str | None = None) -> bool:
+        """Whether `recognizer` would answer at once."""
+        with self._lock:
+            if name is None:
+                choice = self._jobs.get(CHOICE)
+                if not _succeeded(choice):
+                    return False
+                name = choice.result().name
+            return _succeeded(self._jobs.get(name))
+
+    def _choose(self) -> Choice:
+        return Choice(self._model) if self._model else models.default_model()
+
+    def _job(self, key: str, function: Callable, *args: Any) -> Future:
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or (job.done() and job.exception()):
+                job = self._jobs[key] = _background(function, *args)
+            return job
+
+
+def _load(name: str) -> Recognizer:
+    from asr_core.recognizer import Recognizer
+
+    return Recognizer(name)
+
+
+def _succeeded(job: Future | None) -> bool:
+    return job is not None and job.done() and not job.exception()
+
+
+def _background(function: Callable, *args: Any) -> Future:
+    """Like an executor's `submit`, on a thread that does not keep the program from ending."""
+    future: Future = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

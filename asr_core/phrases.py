@@ -1,0 +1,66 @@
+"""What the page says, in the languages it says it in.
+
+Labels are translated in the browser (`gr.I18n(**PHRASES)`); what depends on the moment is said by
+the server, in the language that the browser asks for.
+"""
+
+from __future__ import annotations
+
+ENGLISH = {
+    "heading": "# Talk, and read what you said\nRecord yourself or drop in a recording.",
+    "recording": "Recording",
+    "transcribe": "Transcribe",
+    "transcript": "Transcript",
+    "transcript_placeholder": "The words appear here.",
+    "samples": "Or try one of these",
+    "privacy": (
+        "Recordings are used for your transcript only. They are deleted from the server within "
+        "an hour; nothing is kept, counted or sent elsewhere."
+    ),
+    "loading": "The model is being loaded …",
+    "loading_queued": (
+        "The model is still being loaded. Your recording is transcribed as soon as it is there."
+    ),
+    "model": "Model: {name} on {hardware}.",
+    "embedded": "This is the small embedded model: {reason}.",
+    "nothing_recorded": "There is no recording yet: record or choose one, then try again.",
+    "working": "Listening … {read} so far.",
+    "done": "{words} words in {duration}.",
+    "unexpected": "Something went wrong on the server, and the recording was not transcribed.",
+}
+
+KOREAN = {
+    "heading": "# 말하고, 읽어 보세요\n녹음하거나 녹음 파일을 올리세요.",
+    "recording": "녹음",
+    "transcribe": "글로 옮기기",
+    "transcript": "받아쓴 글",
+    "transcript_placeholder": "여기에 글이 나타납니다.",
+    "samples": "예제로 해 보기",
+    "privacy": (
+        "녹음은 글로 옮기는 데에만 쓰며 한 시간 안에 서버에서 지웁니다. "
+        "보관하거나 집계하거나 다른 곳으로 보내지 않습니다."
+    ),
+    "loading": "모델을 불러오는 중입니다 …",
+    "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",
+    "model": "모델: {name}, {hardware}.",
+    "embedded": "작은 내장 모델입니다: {reason}.",
+    "nothing_recorded": "아직 녹음이 없습니다. 녹음하거나 파일을 고른 뒤 다시 해 보세요.",
+    "working": "듣는 중 … 지금까지 {read}.",
+    "done": "{duration} 동안 {words}개 낱말.",
+    "unexpected": "서버에서 문제가 생겨 글로 옮기지 못했습니다.",
+}
+
+PHRASES = {"en": ENGLISH, "ko": KOREAN}
+
+
+def language(accept: str | None) -> str:
+    """The language to speak, given the browser's Accept-Language header."""
+    for entry in (accept or "").split(","):
+        code = entry.split(";")[0].strip().lower().split("-")[0]
+        if code in PHRASES:
+            return code
+    return "en"
+
+
+def say(key: str, language: str = "en", **values: object) -> str:
+    return PHRASES[language][key].format(**values)

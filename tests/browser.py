@@ -1,0 +1,145 @@
+"""Fixtures for tests in a real Chromium: one browser and one running app for the whole session."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import speech
+
+from asr_core import audio
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60_000  # milliseconds; generous, because the machine may be busy with other things
+QUIET = (  # else Chromium tries the network at every start
+    "--no-sandbox --disable-background-networking --disable-component-update --disable-sync "
+    "--no-first-run"
+).split()
+
+
+class App:
+    """`python app.py` in a process of its own; `log` is what it has printed so far."""
+
+    def __init__(self, temp: Path, *arguments: str, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = ""
+        self.temp = temp
+        command = [sys.executable, "app.py", "--port", str(self.port), *arguments]
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "GRADIO_TEMP_DIR": str(temp), "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        while not self.answers():
+            assert self._process.poll() is None, f"app.py ended:\n{self.log}"
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=5) as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self.log += line
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory) -> Iterator[App]:
+    """The app with the embedded model. Nothing a visitor did may have raised in it."""
+    running = App(tmp_path_factory.mktemp("gradio"), "--model", "embedded")
+    yield running
+    running.close()
+    assert "Traceback" not in running.log, running.log
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory) -> Iterator:
+    """A Chromium whose microphone hears `speech.SPOKEN`, or where that is missing, beeps."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    speech.need(executable, "needs Chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    if speech.SPOKEN.path.exists():
+        wav = tmp_path_factory.mktemp("microphone") / "spoken.wav"
+        sf.write(wav, audio.load(str(speech.SPOKEN.path), 48_000), 48_000, subtype="PCM_16")
+        flags.append(f"--use-file-for-fake-audio-capture={wav}%noloop")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=[*QUIET, *flags])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(app, chromium) -> Iterator:
+    """Open the page as a new visitor: `visit()`, `visit(locale="ko-KR", color_scheme="dark")`."""
+    contexts = []
+
+    def open_page(**settings):
+        settings = {"viewport": {"width": 1200, "height": 900}, "locale": "en-US", **settings}
+        context = chromium.new_context(permissions=["microphone", "clipboard-read"], **settings)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(app.url)
+        page.wait_for_selector("#transcribe")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def upload(page, path: Path | str) -> None:
+    page.click("#recording [data-testid=source-select] button >> nth=0")
+    page.set_input_files("#recording input[type=file]", str(path))
+
+
+def notice(page, kind: str) -> str:
+    """The sentence under the button, as soon as there is one of that kind."""
+    return page.wait_for_selector(f"#notice .notice.{kind}").inner_text()
+
+
+def transcript(page) -> str:
+    """The text of the finished transcript."""
+    notice(page, "done")
+    return page.input_value("#transcript textarea")
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.upper())
+
+
+def silence(path: Path, seconds: float = 2.0) -> Path:
+    sf.write(path, np.zeros(int(16_000 * seconds), np.float32), 16_000)
+    return path

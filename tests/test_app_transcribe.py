@@ -1,0 +1,107 @@
+"""The page's first promise: what is spoken, uploaded or clicked comes back as words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import speech
+from browser import notice, silence, transcript, upload, words
+
+from asr_core import Recognizer
+
+pytestmark = pytest.mark.browser
+
+PICTURE = Path(__file__).parents[1] / ".github" / "screenshot.png"
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer("embedded")
+
+
+def test_an_uploaded_recording_becomes_words(visit, recognizer):
+    path = speech.recording(speech.UPLOADED)
+    page = visit()
+    upload(page, path)
+    shown = words(transcript(page))
+    assert shown == words(recognizer.transcribe(str(path)).text)
+    assert set(words(speech.UPLOADED.words)) <= set(shown)
+    if os.environ.get("UPDATE_SCREENSHOT"):
+        PICTURE.parent.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURE)
+
+
+def test_what_is_said_into_the_microphone_becomes_words(app, visit, recognizer):
+    speech.recording(speech.SPOKEN)
+    page = visit()
+    before = set(app.temp.rglob("audio*.wav"))
+    page.click("#recording .record-button")
+    page.wait_for_timeout(11_500)  # the length of the clip
+    page.click("#recording .stop-button")
+    shown = words(transcript(page))
+    (recorded,) = set(app.temp.rglob("audio*.wav")) - before
+    assert shown == words(recognizer.transcribe(str(recorded)).text)
+    assert set(words(speech.SPOKEN.words)) <= set(shown)
+
+
+def test_a_sample_is_transcribed_by_one_click(visit):
+    page = visit()
+    page.click("#samples button >> nth=0")
+    assert words(transcript(page))
+
+
+def test_nothing_recorded(visit):
+    page = visit()
+    page.click("#transcribe")
+    assert notice(page, "problem").startswith("There is no recording yet")
+
+
+def test_a_file_that_is_no_audio_is_named(visit, tmp_path):
+    path = tmp_path / "<b>holiday.wav"
+    path.write_text("not a sound in here")
+    page = visit()
+    upload(page, path)
+    sentence = notice(page, "problem")
+    assert "holiday.wav is not audio that can be read" in sentence
+    assert page.locator("#notice b").count() == 0
+
+
+def test_silence_is_said_to_be_silent(visit, tmp_path):
+    page = visit()
+    upload(page, silence(tmp_path / "quiet.wav"))
+    assert "quiet.wav is silent" in notice(page, "problem")
+
+
+def test_the_model_is_named(visit):
+    page = visit()
+    line = page.wait_for_selector("#model .notice.done").inner_text()
+    assert line.startswith("Model: embedded on cpu")
+
+
+def test_the_page_speaks_korean_to_a_korean_browser(visit):
+    page = visit(locale="ko-KR")
+    page.wait_for_selector("text=말하고, 읽어 보세요")
+    page.click("#transcribe")
+    assert notice(page, "problem").startswith("아직 녹음이 없습니다")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_nothing_hangs_over_the_edge_of_the_screen(visit, width, scheme, tmp_path):
+    page = visit(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.wait_for_selector("#model .notice.done")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    page.screenshot(path=folder / f"{scheme}-{width}.png", full_page=True)
+
+
+def test_nothing_is_fetched_from_elsewhere(app, visit):
+    page = visit()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    page.wait_for_selector("#model .notice.done")
+    assert asked
+    assert [url for url in asked if not url.startswith((app.url, "data:", "blob:"))] == []
