@@ -22,10 +22,13 @@ log = logging.getLogger("asr_core")
 
 def main(argv: list[str]) -> int:
     # Heavy imports wait until it is known that there is something to do.
-    from asr_core import card, data, report, training
+    from asr_core import card, data, models, report, training
+
+    models.quiet()
 
     options, arguments = training.parse(argv)
     folder = Path(arguments.output_dir)
+    checkpoint = training.starting_point(options, arguments)
     log.info("Preset %s, %s", options.preset, training.device_line(arguments))
 
     # 1. Data: who said what, in which part; then the characters to spell it with.
@@ -49,7 +52,7 @@ def main(argv: list[str]) -> int:
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
-    training.run(trainer, options)
+    training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.
     training.save(trainer, options)

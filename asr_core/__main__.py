@@ -93,9 +93,10 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from asr_core import evaluation
+    from asr_core import evaluation, models
     from asr_core.recognizer import Recognizer
 
+    models.quiet()
     rows = _rows(options)
     recognizer = Recognizer(options.model, options.device, options.dtype)
     log.info("%s, %d rows", recognizer, len(rows))

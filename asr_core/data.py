@@ -11,15 +11,17 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from asr_core import audio, text
 from asr_core.errors import AudioError, DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -330,13 +332,22 @@ def row_name(row: dict[str, Any], index: int) -> str:
 
 @dataclass(frozen=True)
 class Features:
-    """A row's recording as the model takes it, beside its labels; for the collator."""
+    """A row's recording as the model takes it, beside its labels; for the collator.
+
+    `augment` changes the samples of a training row, by random numbers that follow torch's seed.
+    """
 
     processor: Any
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         extractor = self.processor.feature_extractor
         samples: np.ndarray = audio.load(row_source(row), int(extractor.sampling_rate))
+        if self.augment:
+            import torch
+
+            seed = int(torch.randint(2**31, ()))
+            samples = self.augment(samples, np.random.default_rng(seed))
         features = extractor(samples, sampling_rate=extractor.sampling_rate)
         name = extractor.model_input_names[0]
         return {name: features[name][0], "labels": row["labels"]}

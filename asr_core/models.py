@@ -190,6 +190,16 @@ def fast_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def quiet() -> None:
+    """Leave the talking to us: no bars for every file read, no advice for other programs."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+
+
 def _first(error: BaseException) -> str:
     """The first line of what a library says, which is where it says what is wrong."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
     AutoConfig,
@@ -22,13 +24,14 @@ from transformers import (
     EvalPrediction,
     HfArgumentParser,
     PreTrainedModel,
+    PrinterCallback,
     ProcessorMixin,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
 
-from asr_core import data, metrics, models, text
+from asr_core import augmentation, data, metrics, models, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
@@ -74,6 +77,10 @@ class Options:
     hangul: str = field(default="syllables", metadata={"help": f"new vocabulary: {text.HANGUL}"})
     freeze: str = field(default="none", metadata={"help": f"what does not learn: {FREEZE}"})
     mask_time_prob: float = field(default=0.05, metadata={"help": "SpecAugment over time"})
+    augment: str = field(
+        default="none",
+        metadata={"help": f"'all' or some of {','.join(augmentation.KINDS)}, with commas"},
+    )
     batch_seconds: float = field(
         default=0.0,
         metadata={"help": "audio per batch; 0: per_device_train_batch_size clips instead"},
@@ -110,6 +117,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
                 f"--{name} {getattr(options, name)} is not one of {', '.join(choices)}."
             )
     text.Spelling(options.case, options.punctuation, options.hangul)
+    augmentation.of(options.augment, 16_000)
     if options.test_size <= 0:
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:
@@ -117,6 +125,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     # The collator reads the recordings itself, so the Trainer must not take their column away.
     arguments.remove_unused_columns = False
     arguments.label_names = ["labels"]
+    arguments.disable_tqdm = True  # `Watch` says the same and stays readable in a file
     return options, arguments
 
 
@@ -330,18 +339,36 @@ class DurationBatches(Sampler[list[int]]):
 
 
 class CTCTrainer(Trainer):
-    """The Trainer, with batches by duration where a budget is given."""
+    """The Trainer, with a collator of its own for training rows and batches by duration.
 
-    batch_samples: float = 0.0
+    `batch_samples` is the budget of a batch; 0 leaves batches to `per_device_train_batch_size`.
+    """
+
+    def __init__(
+        self,
+        *,
+        train_collator: DataCollatorCTCWithPadding,
+        batch_samples: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.train_collator = train_collator
+        self.batch_samples = batch_samples
 
     def get_train_dataloader(self) -> DataLoader:
         if not self.batch_samples:
-            return super().get_train_dataloader()
-        sampler = DurationBatches(self.train_dataset["length"], self.batch_samples, self.args.seed)
+            plain = self.data_collator
+            self.data_collator = self.train_collator
+            try:
+                return super().get_train_dataloader()
+            finally:
+                self.data_collator = plain
         loader = DataLoader(
             self.train_dataset,
-            batch_sampler=sampler,
-            collate_fn=self.data_collator,
+            batch_sampler=DurationBatches(
+                self.train_dataset["length"], self.batch_samples, self.args.seed
+            ),
+            collate_fn=self.train_collator,
             num_workers=self.args.dataloader_num_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
             pin_memory=self.args.dataloader_pin_memory,
@@ -358,19 +385,23 @@ def make_trainer(
     test: Any,
 ) -> CTCTrainer:
     """The guide's Trainer on prepared rows (`data.prepare`)."""
-    watch = Watch()
+    rate = int(processor.feature_extractor.sampling_rate)
+    augment = augmentation.of(options.augment, rate)
     trainer = CTCTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=test,
         data_collator=DataCollatorCTCWithPadding(processor, data.Features(processor)),
+        train_collator=DataCollatorCTCWithPadding(processor, data.Features(processor, augment)),
+        batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         preprocess_logits_for_metrics=most_probable,
         compute_metrics=Measure(processor),
-        callbacks=[watch, Interruption()],
+        callbacks=[Watch(), Interruption()],
     )
-    trainer.batch_samples = options.batch_seconds * processor.feature_extractor.sampling_rate
+    # One line of our own at each log instead of a dictionary.
+    trainer.remove_callback(PrinterCallback)
     if options.patience:
         trainer.add_callback(EarlyStoppingCallback(options.patience))
     return trainer
@@ -416,14 +447,27 @@ COLLAPSED = (
 
 
 class Watch(TrainerCallback):
-    """Keeps the course of the training, and says so when the model is stuck at blank."""
+    """Says how it goes, one line at a time, and when the model is stuck at blank."""
 
     def __init__(self) -> None:
-        self.history: list[dict[str, Any]] = []
         self.warnings: list[str] = []
+        self._began = (0.0, 0)
+
+    def on_train_begin(self, args, state, control, **_):
+        self._began = (time.monotonic(), state.global_step)
 
     def on_log(self, args, state, control, logs=None, **_):
-        self.history.append({"step": state.global_step, "time": time.time(), **(logs or {})})
+        logs = logs or {}
+        names = {"loss": "loss", "eval_loss": "loss", "eval_wer": "WER", "eval_cer": "CER"}
+        said = [f"{label} {logs[name]:.3f}" for name, label in names.items() if name in logs]
+        if said:
+            rate = (
+                f"lr {logs['learning_rate']:.1e}" if "learning_rate" in logs else "on the test part"
+            )
+            left = f"{self._left(state)} left"
+            log.info(
+                "%s", "  ".join([f"step {state.global_step}/{state.max_steps}", *said, rate, left])
+            )
 
     def on_evaluate(self, args, state, control, metrics=None, **_):
         empty = (metrics or {}).get("eval_empty_hypotheses", 0.0)
@@ -438,6 +482,12 @@ class Watch(TrainerCallback):
             )
             self.warnings.append(sentence)
             log.warning("%s", sentence)
+
+    def _left(self, state) -> str:
+        began, step = self._began
+        seconds = (time.monotonic() - began) / max(1, state.global_step - step)
+        minutes, seconds = divmod(round(seconds * (state.max_steps - state.global_step)), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 class Interruption(TrainerCallback):
@@ -470,28 +520,38 @@ class Interruption(TrainerCallback):
         log.warning("Stopping after this step; what is learnt so far is saved.")
 
 
-def run(trainer: CTCTrainer, options: Options) -> None:
-    """Train, from the last whole checkpoint when `--resume` is given.
+def starting_point(options: Options, arguments: TrainingArguments) -> Path | None:
+    """The checkpoint to go on from when `--resume` is given.
 
-    Raises OptionError when there is nothing to resume, or when a fresh run would overwrite one
-    that was cut short.
+    Raises OptionError when there is none, or when a fresh run would overwrite one that was cut
+    short.
     """
-    folder = Path(trainer.args.output_dir)
-    checkpoint = last_checkpoint(folder) if options.resume else None
-    if options.resume and checkpoint is None:
+    folder = Path(arguments.output_dir)
+    if not options.resume:
+        if any(folder.glob("checkpoint-*")):
+            raise OptionError(
+                f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
+                "choose another --output_dir."
+            )
+        return None
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
         raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
-    if checkpoint is not None:
-        log.info("Going on from %s", checkpoint)
-    elif any(folder.glob("checkpoint-*")):
-        raise OptionError(
-            f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
-            "choose another --output_dir."
-        )
+    log.info("Going on from %s", checkpoint)
+    return checkpoint
+
+
+def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
+    """Train, from `checkpoint` if there is one. Raises ModelError when the disk is full."""
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch and safetensors have their own words for a full disk.
+        if not re.search(r"No space|File too large|disk|writing file|Errno", str(error)):
+            raise
+        folder = trainer.args.output_dir
         raise ModelError(
-            f"Training stopped because {folder} cannot be written ({error.strerror or error}): "
+            f"Training stopped because {folder} cannot be written ({str(error).splitlines()[0]}): "
             "make room and run the same command with --resume."
         ) from error
 

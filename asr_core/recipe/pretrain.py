@@ -6,8 +6,6 @@ where it stopped, and more steps or more data need no bookkeeping.
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
 import logging
 from dataclasses import dataclass
@@ -15,10 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import soundfile as sf
-import soxr
 import torch
-from scipy.signal import fftconvolve
 from transformers import (
     Trainer,
     TrainerCallback,
@@ -30,12 +25,17 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
+from asr_core import audio, text
+from asr_core.augmentation import Augmentation
+from asr_core.collator import DataCollatorCTCWithPadding
+
 log = logging.getLogger("asr_core")
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 512  # samples between frames of the model: 32 ms
 LONGEST = 17.0  # seconds of one utterance
 # The characters of facebook/wav2vec2-base-960h, in its order.
+SPELLING = text.Spelling(case="upper")
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 
 
@@ -118,11 +118,11 @@ class Corpus:
         for path in paths:
             for batch in pq.ParquetFile(path).iter_batches(columns=["audio", "transcription"]):
                 for row in batch.to_pylist():
-                    samples, rate = sf.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
-                    if rate != SAMPLE_RATE:
-                        samples = soxr.resample(samples, rate, SAMPLE_RATE)
+                    samples = audio.load(row["audio"]["bytes"], SAMPLE_RATE)
                     if len(samples) <= LONGEST * SAMPLE_RATE:
-                        utterances.append((samples, _characters(row["transcription"])))
+                        # Half the memory: all of it stays there.
+                        samples = (samples * 32767).astype(np.int16)
+                        utterances.append((samples, text.normalize(row["transcription"], SPELLING)))
         utterances.sort(key=lambda utterance: len(utterance[0]))
         self.utterances = utterances
         self.lengths = np.array([len(samples) for samples, _ in utterances])
@@ -132,8 +132,8 @@ class Corpus:
         middle = np.searchsorted(self.lengths, length)
         reach = max(20, len(self.lengths) // 25)
         index = int(middle + rng.integers(-reach, reach + 1))
-        samples, text = self.utterances[min(max(index, 0), len(self.utterances) - 1)]
-        return samples.astype(np.float32) / 32768, text
+        samples, transcript = self.utterances[min(max(index, 0), len(self.utterances) - 1)]
+        return samples.astype(np.float32) / 32767, transcript
 
 
 class Words(Corpus):
@@ -142,19 +142,21 @@ class Words(Corpus):
     def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
         count = max(1, min(12, round(length / SAMPLE_RATE)))
         drawn = [self.utterances[i] for i in rng.integers(len(self.utterances), size=count)]
-        samples = np.concatenate([samples for samples, _ in drawn]).astype(np.float32) / 32768
-        return samples, " ".join(text for _, text in drawn)
-
-
-def _characters(text: str) -> str:
-    kept = "".join(c if c in VOCABULARY and c != "|" else " " for c in text.upper())
-    return " ".join(kept.split())
+        samples = np.concatenate([samples for samples, _ in drawn]).astype(np.float32) / 32767
+        return samples, " ".join(transcript for _, transcript in drawn)
 
 
 class Batches(torch.utils.data.Dataset):
     """Batch `index`, made from its number: draws, augments and pads about `batch_seconds`."""
 
-    def __init__(self, recipe: Recipe, speech: list[Path], synthetic: Path, noise: Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        processor: Wav2Vec2Processor,
+        speech: list[Path],
+        synthetic: Path,
+        noise: Path,
+    ) -> None:
         self.recipe = recipe
         self.synthetic = Corpus(sorted(synthetic.glob("*.parquet")))
         self.human = [
@@ -163,13 +165,16 @@ class Batches(torch.utils.data.Dataset):
             )
             for name in HUMAN_SHARES
         ]
-        self.noises = [_noise(path) for path in sorted(noise.glob("*.ogg"))]
-        self.ids = {token: i for i, token in enumerate(VOCABULARY)} | {" ": 4}
+        noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
+        self.rough = Augmentation(SAMPLE_RATE, speed=1.0, noises=noises)
+        self.clean = Augmentation(SAMPLE_RATE, 1.0, reverberation=0, noise=0, telephone=0)
+        self.processor = processor
+        self.collate = DataCollatorCTCWithPadding(processor)
         log.info(
             "%.1f h of synthetic and %.1f h of human speech, %d noises",
             self.synthetic.lengths.sum() / SAMPLE_RATE / 3600,
             sum(corpus.lengths.sum() for corpus in self.human) / SAMPLE_RATE / 3600,
-            len(self.noises),
+            len(noises),
         )
 
     def __len__(self) -> int:
@@ -181,86 +186,21 @@ class Batches(torch.utils.data.Dataset):
         length = int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
         if rng.random() < 0.3:  # LibriSpeech's sentences are longer than the synthetic ones
             length = int(rng.uniform(4, 16) * SAMPLE_RATE)
-        rows: list[tuple[np.ndarray, list[int]]] = []
+        rows: list[dict] = []
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
             corpus = self.synthetic
             if rng.random() < recipe.human_share:
                 corpus = self.human[rng.choice(len(self.human), p=list(HUMAN_SHARES.values()))]
-            samples, text = corpus.draw(rng, length)
-            samples = change_speed(samples, rng.uniform(0.87, 1.15))
-            if index >= recipe.clean_steps:
-                samples = self.degrade(samples, rng)
-            labels = [self.ids[c] for c in text]
-            repeats = sum(a == b for a, b in itertools.pairwise(labels))
-            if labels and len(labels) + repeats < len(samples) // HOP - 1:
-                rows.append((samples, labels))
+            samples, transcript = corpus.draw(rng, length)
+            samples = (self.rough if index >= recipe.clean_steps else self.clean)(samples, rng)
+            row = self.processor(samples, sampling_rate=SAMPLE_RATE)
+            labels = self.processor.tokenizer(transcript).input_ids
+            unknown = self.processor.tokenizer.unk_token_id in labels
+            if labels and not unknown and text.frames_needed(labels) < len(samples) // HOP - 1:
+                rows.append({"input_values": row.input_values[0], "labels": labels})
                 longest = max(longest, len(samples))
-        return pad(rows)
-
-    def degrade(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Room, noise and telephone, each now and then."""
-        if rng.random() < 0.25:
-            samples = reverberate(samples, rng)
-        if rng.random() < 0.4:
-            noise = self.noises[rng.integers(len(self.noises))]
-            noise = np.resize(np.roll(noise, rng.integers(len(noise))), len(samples))
-            decibels = rng.uniform(3, 25)
-            gain = np.sqrt(np.mean(samples**2) / (np.mean(noise**2) + 1e-10)) * 10 ** (
-                -decibels / 20
-            )
-            samples = samples + gain * noise
-        if rng.random() < 0.3:
-            samples = telephone(samples, rng)
-        return samples
-
-
-def _noise(path: Path) -> np.ndarray:
-    import av
-
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
-        frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Faster and higher by `factor`, as a tape would be."""
-    positions = np.arange(0, len(samples) - 1, factor, dtype=np.float32)
-    return np.interp(positions, np.arange(len(samples)), samples).astype(np.float32)
-
-
-def reverberate(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room of 0.1 to 0.5 s: noise decaying by 60 dB behind the direct sound."""
-    seconds = rng.uniform(0.1, 0.5)
-    count = int(seconds * SAMPLE_RATE)
-    tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
-    tail *= rng.uniform(0.1, 0.6) / np.sqrt(np.sum(tail**2))
-    tail[0] = 1.0
-    return fftconvolve(samples, tail.astype(np.float32))[: len(samples)].astype(np.float32)
-
-
-def telephone(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """300 to 3400 Hz, more or less."""
-    spectrum = np.fft.rfft(samples)
-    frequencies = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
-    low, high = rng.uniform(100, 350), rng.uniform(3200, 3900)
-    spectrum[(frequencies < low) | (frequencies > high)] *= 0.003
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
-
-
-def pad(rows: list[tuple[np.ndarray, list[int]]]) -> dict[str, torch.Tensor]:
-    """Normalised and padded as the feature extractor and the guide's collator would."""
-    longest = max(len(samples) for samples, _ in rows)
-    values = np.zeros((len(rows), longest), np.float32)
-    mask = np.zeros((len(rows), longest), np.int64)
-    labels = np.full((len(rows), max(len(ids) for _, ids in rows)), -100, np.int64)
-    for i, (samples, ids) in enumerate(rows):
-        values[i, : len(samples)] = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        mask[i, : len(samples)] = 1
-        labels[i, : len(ids)] = ids
-    arrays = {"input_values": values, "attention_mask": mask, "labels": labels}
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return self.collate(rows)
 
 
 class IntermediateTrainer(Trainer):
@@ -308,9 +248,11 @@ def pretrain(
     """Train into `output`, from its last checkpoint when there is one, else from `start`."""
     torch.manual_seed(recipe.seed)
     prepared = processor(output)
-    model = Wav2Vec2ForCTC.from_pretrained(start) if start else Wav2Vec2ForCTC(config())
+    model = Wav2Vec2ForCTC(config())
+    if start:
+        model = Wav2Vec2ForCTC.from_pretrained(start, config=config(), dtype=torch.float32)
     log.info("%.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
-    batches = Batches(recipe, sorted(speech.glob("*_train.parquet")), synthetic, noise)
+    batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(output),

@@ -1,0 +1,104 @@
+"""The same words in another room: speed, reverberation, noise and telephone, drawn at random.
+
+All of it works on mono float32 samples and costs less than decoding them. audiomentations was
+considered: it changes no speed as a tape would, and its rooms need recorded impulse responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import soxr
+from scipy.signal import fftconvolve
+
+from asr_core.errors import OptionError
+
+KINDS = ("speed", "reverberation", "noise", "telephone")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often each change is made, and within what range.
+
+    `noises` are recordings to mix in, at `rate`; without any, noise is pink.
+    """
+
+    rate: int  # Hz
+    speed: float = 0.8
+    factors: tuple[float, float] = (0.87, 1.15)
+    reverberation: float = 0.25
+    noise: float = 0.4
+    decibels: tuple[float, float] = (5.0, 25.0)  # of speech above noise
+    telephone: float = 0.3
+    noises: Sequence[np.ndarray] = field(default=(), repr=False)
+
+    def __call__(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A changed copy of `samples`, of another length when its speed is changed."""
+        if rng.random() < self.speed:
+            samples = change_speed(samples, rng.uniform(*self.factors))
+        if rng.random() < self.reverberation:
+            samples = reverberate(samples, self.rate, rng)
+        if rng.random() < self.noise:
+            noise = self._noise(len(samples), rng)
+            samples = mix(samples, noise, rng.uniform(*self.decibels))
+        if rng.random() < self.telephone:
+            samples = telephone(samples, self.rate, rng)
+        return samples
+
+    def _noise(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        if not self.noises:
+            return pink(count, rng)
+        noise = self.noises[rng.integers(len(self.noises))]
+        return np.resize(np.roll(noise, rng.integers(len(noise))), count)
+
+
+def of(kinds: str, rate: int) -> Callable[[np.ndarray, np.random.Generator], np.ndarray] | None:
+    """The augmentation for a list such as "speed,noise"; None for "none".
+
+    Raises OptionError for a kind that is not one of `KINDS`.
+    """
+    chosen = {kind.strip() for kind in kinds.split(",")} - {"", "none"}
+    if wrong := sorted(chosen - {*KINDS, "all"}):
+        raise OptionError(f"--augment {wrong[0]} is not one of none, all, {', '.join(KINDS)}.")
+    if not chosen:
+        return None
+    off = {kind: 0.0 for kind in KINDS if kind not in chosen and "all" not in chosen}
+    return Augmentation(rate, **off)
+
+
+def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
+    """Faster and higher by `factor`, as a tape would be (Ko et al., 2015)."""
+    return soxr.resample(samples, factor, 1.0, quality="LQ").astype(np.float32, copy=False)
+
+
+def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """A room of 0.1 to 0.5 s: noise that decays by 60 dB, behind the direct sound."""
+    count = int(rng.uniform(0.1, 0.5) * rate)
+    tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
+    tail *= rng.uniform(0.1, 0.6) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    return fftconvolve(samples, tail.astype(np.float32))[: len(samples)].astype(np.float32)
+
+
+def mix(samples: np.ndarray, noise: np.ndarray, decibels: float) -> np.ndarray:
+    """`noise` added so that the speech is `decibels` above it."""
+    speech, level = np.mean(samples**2), np.mean(noise**2) + 1e-10
+    return (samples + noise * np.sqrt(speech / level) * 10 ** (-decibels / 20)).astype(np.float32)
+
+
+def pink(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of equal power in every octave, as rooms have it."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    spectrum /= np.sqrt(np.arange(1, len(spectrum) + 1))
+    return np.fft.irfft(spectrum, count).astype(np.float32)
+
+
+def telephone(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """300 to 3400 Hz, more or less."""
+    spectrum = np.fft.rfft(samples)
+    frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
+    low, high = rng.uniform(100, 350), rng.uniform(3200, 3900)
+    spectrum[(frequencies < low) | (frequencies > high)] *= 0.003
+    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
