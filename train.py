@@ -22,13 +22,14 @@ log = logging.getLogger("asr_core")
 
 def main(argv: list[str]) -> int:
     # Heavy imports wait until it is known that there is something to do.
-    from asr_core import card, data, models, report, training
+    from asr_core import card, data, evaluation, hub, models, report, training
 
     models.quiet()
 
     options, arguments = training.parse(argv)
     folder = Path(arguments.output_dir)
     checkpoint = training.starting_point(options, arguments)
+    destination = hub.destination(arguments) if options.push_to_hub else None
     log.info("Preset %s, %s", options.preset, training.device_line(arguments))
 
     # 1. Data: who said what, in which part; then the characters to spell it with.
@@ -57,10 +58,11 @@ def main(argv: list[str]) -> int:
     # 5. Save, and measure before and after with the very code that will transcribe.
     training.save(trainer, options)
     before, after = training.compare(options, fresh, folder, parts.test)
-    print(report.before_and_after(before, after))
-    card.save(folder, options, looked, before, after)
-    if arguments.push_to_hub:
-        card.push(folder, arguments)
+    print(evaluation.side_by_side(before, after))
+    name = destination.id if destination else folder.resolve().name
+    card.save(folder, name, options, arguments, looked, before, after)
+    if destination and not training.interrupted(trainer):
+        print(f"On the Hub: {hub.push(folder, destination)}")
     print(f"Talk to it: python app.py --model {folder}")
     return 130 if training.interrupted(trainer) else 0
 

@@ -89,23 +89,37 @@ def _targets(files: list[str], ending: str, folder: Path | None) -> list[Path | 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     _model_arguments(parser)
     _dataset_arguments(parser)
+    parser.add_argument("--baseline", help="another model, to stand beside this one")
     parser.add_argument("--json", type=Path, help="write every number and utterance there")
+    parser.add_argument(
+        "--html", type=Path, help="write a page there with the errors to read and the clips to play"
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from asr_core import evaluation, models
+    from asr_core import evaluation, evaluation_page, models
     from asr_core.recognizer import Recognizer
 
     models.quiet()
+    for path in filter(None, (options.json, options.html)):
+        _make_folder(path)  # now, and not after an hour of measuring
     rows = _rows(options)
-    recognizer = Recognizer(options.model, options.device, options.dtype)
-    log.info("%s, %d rows", recognizer, len(rows))
-    result = evaluation.evaluate(recognizer, _shown(rows), options.dataset)
-    print(result)
+    results = []
+    for model in filter(None, (options.baseline, options.model)):
+        recognizer = Recognizer(model, options.device, options.dtype)
+        log.info("%s, %d rows", recognizer, len(rows))
+        results.append(evaluation.evaluate(recognizer, _shown(rows), options.dataset))
+    result, baseline = results[-1], results[0] if options.baseline else None
     for row, reason in result.failed.items():
         log.warning("%s was left out: %s", row, reason)
+    print(evaluation.side_by_side(baseline, result))
+    print(evaluation.where(result))
     if options.json:
-        _write(options.json, json.dumps(result.to_dict(), ensure_ascii=False, indent=1))
+        values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
+        _write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
+    if options.html:
+        _write(options.html, evaluation_page.render(result, rows, baseline))
+        log.info("The errors to read and the clips to play are in %s", options.html)
     return 0
 
 
@@ -161,9 +175,16 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text_column", help="column of transcripts")
 
 
-def _write(path: Path, written: str) -> None:
+def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _write(path: Path, written: str) -> None:
+    _make_folder(path)
+    try:
         path.write_text(written, encoding="utf-8")
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from asr_core import pictures
 from asr_core.data import Prepared
-from asr_core.evaluation import Evaluation
+
+NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
+CHARACTERS_SHOWN = 12
+BINS = 20  # of the histogram of durations
 
 
 @dataclass(frozen=True)
@@ -21,79 +25,109 @@ class Part:
     clips: int
     hours: float
     speakers: int | None  # where they are known
-    durations: tuple[float, ...]  # seconds
-    characters: int
-    unknown: dict[str, int]  # characters the model cannot spell, and how often they occur
+    durations: tuple[float, ...]  # seconds, one for each clip
+    characters: int  # labels of all transcripts together
+    unknown: int  # of these, how many are <unk>
+    outside: dict[str, int]  # characters that have no token, and how often they occur
     dropped: dict[str, list[str]]  # reason to names of rows
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of the labels that are <unk>, which the model can only learn as such."""
+        return self.unknown / max(1, self.characters)
+
+    @property
+    def left_out(self) -> int:
+        return sum(map(len, self.dropped.values()))
 
 
 @dataclass(frozen=True)
 class Report:
+    """Both parts of a dataset, as they will be learnt from and measured on."""
+
     train: Part
     test: Part
-    vocabulary: int
+    vocabulary: int  # tokens
 
     def __str__(self) -> str:
-        lines = [f"{'':24}{'train':>12}{'test':>12}"]
+        lines = [f"{'':20}{'train':>12}{'test':>12}"]
         for label, get in (
-            ("clips", lambda p: f"{p.clips:,}"),
-            ("hours", lambda p: f"{p.hours:.2f}"),
-            ("speakers", lambda p: "unknown" if p.speakers is None else f"{p.speakers:,}"),
-            ("shortest, s", lambda p: f"{min(p.durations):.1f}"),
-            ("median, s", lambda p: f"{np.median(p.durations):.1f}"),
-            ("longest, s", lambda p: f"{max(p.durations):.1f}"),
-            ("left out", lambda p: f"{sum(map(len, p.dropped.values())):,}"),
-            ("unknown characters", lambda p: f"{share_unknown(p):.2%}"),
+            ("clips", lambda part: f"{part.clips:,}"),
+            ("hours", lambda part: f"{part.hours:.2f}"),
+            ("speakers", lambda part: "unknown" if part.speakers is None else f"{part.speakers:,}"),
+            ("shortest, s", lambda part: f"{min(part.durations):.1f}"),
+            ("median, s", lambda part: f"{np.median(part.durations):.1f}"),
+            ("longest, s", lambda part: f"{max(part.durations):.1f}"),
+            ("rows left out", lambda part: f"{part.left_out:,}"),
+            ("<unk> in labels", lambda part: f"{part.unknown_share:.2%}"),
         ):
-            lines.append(f"{label:24}{get(self.train):>12}{get(self.test):>12}")
-        for part in (self.train, self.test):
+            lines.append(f"{label:20}{get(self.train):>12}{get(self.test):>12}")
+        for name, part in (("train", self.train), ("test", self.test)):
             for reason, names in part.dropped.items():
-                some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-                lines.append(f"left out: {len(names)} {reason} ({some})")
-        unknown = Counter(self.train.unknown) + Counter(self.test.unknown)
-        if unknown:
-            listed = "  ".join(f"{c!r} {n}" for c, n in unknown.most_common(12))
-            lines.append(f"not in the vocabulary, learnt as <unk>: {listed}")
+                some = ", ".join(names[:NAMES_SHOWN]) + (", ..." * (len(names) > NAMES_SHOWN))
+                lines.append(f"left out of {name}: {len(names):,} {reason} ({some})")
+        outside = Counter(self.train.outside) + Counter(self.test.outside)
+        if outside:
+            listed = "  ".join(f"{c!r} {n:,}" for c, n in outside.most_common(CHARACTERS_SHOWN))
+            lines.append(f"not in the vocabulary of {self.vocabulary} tokens: {listed}")
         return "\n".join(lines)
 
+    def histogram(self) -> dict[str, list[float] | list[int]]:
+        """Clips by duration: `edges` in seconds, one more than the counts of `train` and `test`."""
+        both = [*self.train.durations, *self.test.durations]
+        edges = np.histogram_bin_edges(both, bins=BINS, range=(0, max(both)))
+        return {
+            "edges": edges.round(3).tolist(),
+            "train": np.histogram(self.train.durations, edges)[0].tolist(),
+            "test": np.histogram(self.test.durations, edges)[0].tolist(),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, durations as their histogram."""
+
+        def plain(part: Part) -> dict[str, Any]:
+            values = asdict(part) | {"unknown_share": part.unknown_share}
+            durations = values.pop("durations")
+            names = ("shortest", "median", "longest")
+            quantiles = np.quantile(durations, [0, 0.5, 1]).round(3).tolist()
+            return values | dict(zip(names, quantiles, strict=True))
+
+        return {
+            "train": plain(self.train),
+            "test": plain(self.test),
+            "vocabulary": self.vocabulary,
+            "durations": self.histogram(),
+        }
+
     def save(self, folder: Path) -> None:
-        """`data.json` in `folder`."""
+        """`data.json` and `data.png` in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
-        (folder / "data.json").write_text(text, encoding="utf-8")
+        written = json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+        (folder / "data.json").write_text(written, encoding="utf-8")
+        pictures.draw_data(
+            self.histogram(),
+            {"train": self.train.dropped, "test": self.test.dropped},
+            folder / "data.png",
+        )
 
 
 def look(train: Prepared, test: Prepared, processor: Any) -> Report:
     """Numbers about both parts of a prepared dataset."""
-    rate = int(processor.feature_extractor.sampling_rate)
-    return Report(_part(train, rate), _part(test, rate), len(processor.tokenizer))
+    return Report(_part(train, processor), _part(test, processor), len(processor.tokenizer))
 
 
-def share_unknown(part: Part) -> float:
-    """The share of characters of the transcripts that the model cannot spell."""
-    return sum(part.unknown.values()) / max(1, part.characters)
-
-
-def _part(prepared: Prepared, rate: int) -> Part:
+def _part(prepared: Prepared, processor: Any) -> Part:
     rows = prepared.rows
+    rate = int(processor.feature_extractor.sampling_rate)
     durations = tuple(round(length / rate, 3) for length in rows["length"])
-    speakers = len(set(rows["speaker"])) if "speaker" in rows.column_names else None
+    counted = Counter(label for labels in rows["labels"] for label in labels)
     return Part(
         clips=len(rows),
         hours=round(sum(durations) / 3600, 4),
-        speakers=speakers,
+        speakers=len(set(rows["speaker"])) if "speaker" in rows.column_names else None,
         durations=durations,
-        characters=sum(len(transcript.replace(" ", "")) for transcript in rows["transcription"]),
-        unknown=dict(prepared.unknown.most_common()),
+        characters=counted.total(),
+        unknown=counted[processor.tokenizer.unk_token_id],
+        outside=dict(prepared.unknown.most_common()),
         dropped=prepared.dropped,
-    )
-
-
-def before_and_after(before: Evaluation | None, after: Evaluation) -> str:
-    """Two lines for people, and what changed."""
-    if before is None:
-        return f"after   {after}"
-    return (
-        f"before  {before}\nafter   {after}\n"
-        f"WER {before.wer:.3f} -> {after.wer:.3f}, CER {before.cer:.3f} -> {after.cer:.3f}"
     )

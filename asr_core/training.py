@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from asr_core import augmentation, data, metrics, models, text
+from asr_core import augmentation, data, metrics, models, pictures, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
@@ -91,6 +91,13 @@ class Options:
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint"})
     dry_run: bool = field(default=False, metadata={"help": "report on the data and stop"})
+    push_to_hub: bool = field(default=False, init=False)  # the flag is TrainingArguments' own
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence instead of the usage, which is 200 lines long."""
+        raise OptionError(f"{message}: see `python train.py --help`.")
 
 
 def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
@@ -98,7 +105,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
 
     Raises OptionError when a value is wrong or two contradict each other.
     """
-    parser = HfArgumentParser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
+    parser = _Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
     preset = _preset(argv)
     flags = _as_flags(PRESETS[preset]) + _precision(argv)
     try:
@@ -122,6 +129,8 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:
         raise OptionError("--patience needs --load_best_model_at_end, to know which was best.")
+    # The Trainer would push checkpoints at every save; train.py pushes the model once, at the end.
+    options.push_to_hub, arguments.push_to_hub = arguments.push_to_hub, False
     # The collator reads the recordings itself, so the Trainer must not take their column away.
     arguments.remove_unused_columns = False
     arguments.label_names = ["labels"]
@@ -608,6 +617,7 @@ def save(trainer: CTCTrainer, options: Options) -> Path:
     _write(
         folder / "training.json", {"configuration": record, "history": trainer.state.log_history}
     )
+    pictures.draw_training(trainer.state.log_history, folder / "training.png")
     return folder
 
 
