@@ -18,6 +18,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 
 from asr_core.errors import AudioError
+from asr_core.resampling import Resampler
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ Source: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[int, np.ndarray
 SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 samples at 16 kHz
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
-RATES = range(1_000, 768_001)  # Hz
+CHANNELS = 64
+STREAMED_WAV = 0x7F00_0000  # bytes promised by headers that were written before the end was known
 
 # ffmpeg's demuxers that read one file of sound. Playlists (hls, concat, dash) are left out: they
 # name other files and addresses, and a visitor's upload must not make us open those.
@@ -40,13 +42,15 @@ FORMATS = (
 class Recording:
     """A source opened for reading, once, from beginning to end.
 
-    `duration` is in seconds as the file declares it, None where it does not; `read` is what has
-    been decoded so far and `peak` the loudest sample of it. `warnings` fills while reading.
+    `duration` is in seconds as the file declares it, None where it does not, and not `exact` where
+    it is only guessed from the size; `read` is what has been decoded so far and `peak` the loudest
+    sample of it. `warnings` fills while reading.
     """
 
     source: Source | None
     name: str = ""
     duration: float | None = None
+    exact: bool = True
     read: float = 0.0
     peak: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -84,7 +88,8 @@ class Recording:
                 f"{self.name} is only {self.read * 1000:.0f} ms long: "
                 f"at least {SHORTEST * 1000:.0f} ms are needed."
             )
-        if self.duration and self.read < 0.98 * self.duration - 0.1:
+        promised = 0.98 * (self.duration or 0.0) - 0.1
+        if self.exact and self.read < promised and not self.warnings:
             self.warnings.append(
                 f"{self.name} is cut short: only {self.read:.1f} of its {self.duration:.1f} "
                 "seconds could be read."
@@ -99,16 +104,12 @@ class Recording:
         if self.source is None:
             raise AudioError("There is no recording yet: record or choose one, then try again.")
         if isinstance(self.source, tuple):
-            rate, samples = self.source
-            self.duration = len(samples) / rate if rate else None
-            samples = np.asarray(samples)
-            for start in range(0, len(samples), BLOCK):
-                yield rate, mono(samples[start : start + BLOCK])
+            yield from self._decode_array(*self.source)
         elif isinstance(self.source, bytes | bytearray | memoryview):
             yield from self._decode_file(io.BytesIO(self.source))
         elif hasattr(self.source, "read"):
             yield from self._decode_file(self.source)
-        else:
+        elif isinstance(self.source, str | os.PathLike):
             path = Path(self.source)
             if path.is_dir():
                 raise AudioError(f"{self.name} is a folder: choose a recording inside it.")
@@ -117,20 +118,40 @@ class Recording:
             except FileNotFoundError:
                 raise AudioError(f"{self.name} does not exist: check the path.") from None
             except (OSError, ValueError) as error:
-                raise AudioError(f"{self.name} cannot be opened: {error}.") from error
+                raise AudioError(f"{self.name} cannot be opened: {_reason(error)}.") from error
             with file:
                 yield from self._decode_file(file)
+        else:
+            raise AudioError(
+                f"A recording cannot be read from {type(self.source).__name__}: give a path, "
+                "bytes, a file object or (sample rate, samples)."
+            )
+
+    def _decode_array(self, rate: int, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        samples = np.asarray(samples)
+        if not np.isscalar(rate) or samples.dtype.kind not in "iuf":
+            raise AudioError(f"{self.name} is not (sample rate, samples): check what they are.")
+        if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] > CHANNELS):
+            raise AudioError(
+                f"{self.name} has samples of shape {samples.shape}: (samples,) or (samples, "
+                f"channels) with at most {CHANNELS} channels can be read."
+            )
+        for start in range(0, len(samples), BLOCK):
+            yield rate, mono(samples[start : start + BLOCK])
 
     def _decode_file(self, file: BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
         # The file object and not its path goes to ffmpeg, which would take "http://" for a wish.
         import av
 
+        head, size = _look_into(file)
+        if size == 0:
+            raise AudioError(f"{self.name} is empty: record or choose it again.")
         try:
             container = av.open(file, mode="r", container_options={"format_whitelist": FORMATS})
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (av.FFmpegError, OSError, ValueError, TypeError) as error:
             raise AudioError(
-                f"{self.name} is not audio that can be read ({_reason(error)}): WAV, FLAC, MP3, "
-                "OGG, M4A, WebM and MP4 are."
+                f"{self.name} is cut short or not audio that can be read ({_reason(error)}): WAV, "
+                "FLAC, MP3, OGG, M4A, WebM and MP4 are."
             ) from error
         with container:
             if not container.streams.audio:
@@ -141,88 +162,47 @@ class Recording:
                 self.duration = float(stream.duration * stream.time_base)
             elif container.duration:
                 self.duration = container.duration / av.time_base
-            try:
-                for frame in container.decode(stream):
-                    samples = frame.to_ndarray()
-                    if frame.format.is_planar:
-                        samples = samples.T
-                    else:
-                        samples = samples.reshape(-1, frame.layout.nb_channels)
-                    yield frame.sample_rate, mono(samples)
-            except (av.FFmpegError, OSError) as error:
-                # What came before the damage is worth keeping; `blocks` complains if it is nothing.
-                self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
+            if container.format.name == "wav":
+                # ffmpeg trusts the file's size more than its header, which tells what is missing.
+                promised = int.from_bytes(head[4:8], "little") + 8
+                if size and size < promised < STREAMED_WAV and stream.bit_rate:
+                    self.duration = promised * 8 / stream.bit_rate
+            elif container.format.name in ("mp3", "aac"):
+                # Guessed from the bit rate, unless an encoder's tag counts the frames.
+                self.exact = b"Xing" in head or b"Info" in head
+            yield from self._decode_stream(container, stream)
+
+    def _decode_stream(self, container, stream) -> Iterator[tuple[int, np.ndarray]]:
+        import av
+
+        lost, shape, packer = 0, None, None
+        try:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    lost += 1  # a broken packet between good ones
+                    continue
+                for frame in frames:
+                    if shape != (shape := (frame.format.name, frame.layout.name, frame.rate)):
+                        # Float32, channels side by side: where they come one after the other,
+                        # PyAV 18 reads beyond the eighth of them and crashes.
+                        packer = av.AudioResampler("flt")
+                    for packed in packer.resample(frame):
+                        samples = packed.to_ndarray().reshape(-1, packed.layout.nb_channels)
+                        yield packed.sample_rate, mono(samples)
+        except (av.FFmpegError, OSError) as error:
+            # What came before the damage is worth keeping; `close` complains if it is nothing.
+            self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
+        if lost:
+            self.warnings.append(
+                f"{self.name} is damaged: what could not be read is left out ({lost} packets)."
+            )
 
 
 def load(source: Source | None, rate: int) -> np.ndarray:
     """All of `source` as one mono float32 array of shape (samples,) at `rate` Hz."""
     return np.concatenate(list(Recording(source).blocks(rate)))
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a recording with what its neighbours hold of it.
-
-    The first `left` and the last `right` of its `samples` belong to the windows before and after
-    it; here they are only context.
-    """
-
-    samples: np.ndarray
-    left: int
-    right: int
-
-
-def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator[Window]:
-    """Cut a stream into windows of `length` samples, `overlap` of context on each inner side.
-
-    Their inner parts follow one another without gap. A recording that fits is one window.
-    """
-    held = np.zeros(0, np.float32)
-    left = 0
-    for block in blocks:
-        held = np.concatenate([held, block])
-        # One sample more than a window must be there, or the last window would be only context.
-        while len(held) > length:
-            yield Window(held[:length], left, overlap)
-            held = held[length - 2 * overlap :]
-            left = overlap
-    yield Window(held, left, 0)
-
-
-class Resampler:
-    """Blocks at any rate in, blocks at the rate `target` out, without seams between them."""
-
-    def __init__(self, target: int, name: str = "The recording") -> None:
-        self.target = target
-        self.name = name
-        self._rate: int | None = None
-        self._stream = None
-
-    def feed(self, block: np.ndarray, rate: int) -> np.ndarray:
-        """What can be known of the output so far; the rate may change from block to block."""
-        ended = np.zeros(0, np.float32)
-        if rate != self._rate:
-            if rate not in RATES:
-                raise AudioError(
-                    f"{self.name} says it has {rate} samples a second: "
-                    f"{RATES.start} to {RATES.stop - 1} can be read."
-                )
-            ended = self.finish()
-            self._rate = rate
-            if rate != self.target:
-                import soxr
-
-                self._stream = soxr.ResampleStream(rate, self.target, 1, quality="HQ")
-        block = self._stream.resample_chunk(block) if self._stream else block
-        return np.concatenate([ended, block]) if len(ended) else block
-
-    def finish(self) -> np.ndarray:
-        """What was held back, as nothing follows."""
-        held = np.zeros(0, np.float32)
-        if self._stream:
-            held = self._stream.resample_chunk(held, last=True)
-        self._rate = self._stream = None
-        return held
 
 
 def _resample(
@@ -249,12 +229,24 @@ def _joined(blocks: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.
 
 def mono(samples: np.ndarray) -> np.ndarray:
     """(samples,) or (samples, channels) of any PCM type -> float32 of shape (samples,)."""
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif np.issubdtype(samples.dtype, np.integer):
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    if samples.dtype.kind in "iu":
+        half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+        middle = half if samples.dtype.kind == "u" else 0.0
+        samples = (samples.astype(np.float32) - np.float32(middle)) / np.float32(half)
     samples = samples.astype(np.float32, copy=False)
     return samples.mean(axis=1) if samples.ndim == 2 else samples
+
+
+def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
+    """The first 64 KiB of a file that can be rewound, and its size."""
+    try:
+        start = file.tell()
+        head = file.read(1 << 16)
+        size = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+    except (AttributeError, OSError):
+        return b"", None
+    return (head, size) if isinstance(head, bytes) else (b"", None)
 
 
 def _name(source: Source | None) -> str:

@@ -7,6 +7,7 @@ what it must remember from one piece to the next.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ class Alphabet:
     """What each column of the emissions stands for.
 
     `tokens[i]` is the text of column i: "" for the blank and for special tokens, and with a space
-    wherever a word begins or ends. `blank` is CTC's own column.
+    before it where a word begins. `blank` is CTC's own column.
     """
 
     tokens: tuple[str, ...]
@@ -73,24 +74,25 @@ class GreedyDecoder:
         self._done: list[Word] = []
         self._last = alphabet.blank  # column of the frame before
         self._frames = 0  # decoded so far
-        self._text = ""  # of the word being spelt
-        self._start = self._end = 0  # its frames
-        self._log_probability = 0.0  # summed over its characters
-        self._characters = 0
+        # The word being spelt: its text, its frames, the best log-probability of each character.
+        self._text = ""
+        self._start = self._end = 0
+        self._peaks: list[float] = []
 
     def feed(self, emissions: np.ndarray) -> None:
         if not len(emissions):
             return
         best = emissions.argmax(axis=1)
-        edges = np.flatnonzero(np.diff(best)) + 1
-        starts = np.concatenate([[0], edges])
-        ends = np.concatenate([edges, [len(best)]])
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1]).tolist()
+        for start, end in itertools.pairwise([*starts, len(best)]):
             column = int(best[start])
+            peak = float(emissions[start:end, column].max())
             if column != self._last:
-                peak = float(emissions[start:end, column].max())
-                self._spell(column, peak, self._frames + start)
-            if column != self.alphabet.blank and self._text and self.alphabet.tokens[column] != " ":
+                self._spell(self.alphabet.tokens[column], peak, self._frames + start)
+            elif self._peaks and self.alphabet.tokens[column]:
+                # The last character of the piece before, which goes on in this one.
+                self._peaks[-1] = max(self._peaks[-1], peak)
+            if self._peaks and self.alphabet.tokens[column]:
                 self._end = self._frames + end
             self._last = column
         self._frames += len(best)
@@ -103,35 +105,29 @@ class GreedyDecoder:
 
     def fork(self) -> GreedyDecoder:
         twin = copy.copy(self)
-        twin._done = self._done.copy()
+        twin._done, twin._peaks = self._done.copy(), self._peaks.copy()
         return twin
 
     def finish(self) -> tuple[Word, ...]:
         self._close()
         return tuple(self._done)
 
-    def _spell(self, column: int, log_probability: float, frame: int) -> None:
-        token = self.alphabet.tokens[column]
+    def _spell(self, token: str, peak: float, frame: int) -> None:
         if token.startswith(" "):
             self._close()
-            token = token[1:]
         if token.strip():
             if not self._text:
                 self._start = frame
-            self._text += token.rstrip()
-            self._end = frame + 1
-            self._log_probability += log_probability
-            self._characters += 1
-        if token.endswith(" "):
-            self._close()
+            self._text += token.strip()
+            self._peaks.append(peak)
 
     def _open(self) -> list[Word]:
         if not self._text:
             return []
-        confidence = math.exp(min(0.0, self._log_probability / self._characters))
+        confidence = math.exp(min(0.0, sum(self._peaks) / len(self._peaks)))
         start, end = self._start * self.frame, self._end * self.frame
         return [Word(self._text, round(start, 3), round(end, 3), round(confidence, 4))]
 
     def _close(self) -> None:
         self._done += self._open()
-        self._text, self._log_probability, self._characters = "", 0.0, 0
+        self._text, self._peaks = "", []

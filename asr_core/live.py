@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asr_core.audio import Recording, Resampler, mono
+from asr_core.audio import Recording, mono
 from asr_core.recognizer import summary
+from asr_core.resampling import Resampler
 from asr_core.transcript import Transcript, Word
 
 if TYPE_CHECKING:

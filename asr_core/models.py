@@ -49,7 +49,7 @@ class Hardware:
 
 
 def default_model() -> Choice:
-    """`ASR_MODEL` if set, else `DEFAULT` where it can be had within seconds, else the embedded one."""
+    """`ASR_MODEL` if set, else `DEFAULT` where it can be had in seconds, else the embedded one."""
     wish = os.environ.get("ASR_MODEL", "").strip()
     if wish:
         return Choice(wish)
@@ -115,7 +115,7 @@ def load_config(name: str) -> Any:
 
     where = locate(name)
     try:
-        config = AutoConfig.from_pretrained(where)
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The model '{name}' cannot be read: {_first(error)}") from error
     if config.model_type not in MODEL_FOR_CTC_MAPPING_NAMES:
@@ -131,6 +131,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
 
     Raises ModelError when it has no trained CTC head, no tokenizer, or no safetensors weights.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCTC, AutoProcessor
 
     config = load_config(name)
@@ -141,12 +142,23 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
         )
     where = locate(name)
     try:
-        processor = AutoProcessor.from_pretrained(where)
-        model = AutoModelForCTC.from_pretrained(
-            where, config=config, dtype=hardware.dtype, use_safetensors=True
+        processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
+        model, loading = AutoModelForCTC.from_pretrained(
+            where,
+            config=config,
+            dtype=hardware.dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model '{name}' cannot be loaded: {_first(error)}") from error
+    missing = [key for key in loading["missing_keys"] if "masked_spec_embed" not in key]
+    if missing:  # transformers fills them with random numbers; the embedding is for training only
+        raise ModelError(
+            f"The weights of '{name}' are incomplete, {missing[0]} is not among them: fetch or "
+            "fine-tune the model again."
+        )
     if getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"'{name}' has no tokenizer, so its output cannot be spelt.")
     return model.to(hardware.device).eval(), processor
@@ -184,7 +196,7 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
 
 
 def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware: elsewhere it is slower than float32."""
+    """Whether this processor multiplies bfloat16 in hardware: else float32 is faster."""
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -8,21 +8,25 @@ probabilities and reads a recording whole; `EmissionPipeline` keeps the former a
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
 
 from asr_core import models
-from asr_core.audio import SILENCE, Recording, Source, Window, windows
+from asr_core.audio import SILENCE, Recording, Source
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError
 from asr_core.transcript import Transcript, Word
+from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
+    from asr_core.language_model import LanguageModel
     from asr_core.live import LiveSession
 
 log = logging.getLogger(__name__)
@@ -52,12 +56,19 @@ class Recognizer:
     """A model made ready to transcribe.
 
     `model` is `embedded`, a directory or an id of the Hub; `device` and `dtype` are chosen when
-    "auto" (see `models.hardware`). Raises ModelError or OptionError when they are not to be had.
+    "auto" (see `models.hardware`). `language_model` is a directory, "none", or "auto" for the one
+    that is saved with the model, if any; `hotwords` are words and names to favour, with commas.
+    Raises ModelError or OptionError when they are not to be had.
     One recognizer serves many threads: their windows take turns, first come, first served.
     """
 
     def __init__(
-        self, model: str = models.EMBEDDED, device: str = "auto", dtype: str = "auto"
+        self,
+        model: str = models.EMBEDDED,
+        device: str = "auto",
+        dtype: str = "auto",
+        language_model: str = "auto",
+        hotwords: str = "",
     ) -> None:
         self.name = model
         self.hardware = models.hardware(device, dtype)
@@ -72,13 +83,39 @@ class Recognizer:
             pipeline_class=EmissionPipeline,
         )
         self.rate = int(self.processor.feature_extractor.sampling_rate)
-        self.hop = _hop(loaded, self.processor.feature_extractor)
+        self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         self.batch_size = 1 if self.hardware.device == "cpu" else GPU_BATCH
         self._turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recognizer")
+        self.language_model: LanguageModel | None = None
+        if language_model != "none":
+            from asr_core.language_model import find
+
+            self.language_model = find(model, language_model)
+        self._vocabulary = self._known(hotwords)
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.hardware}"
+        with_what = " with a language model" if self.language_model else ""
+        return f"{self.name}{with_what} on {self.hardware}"
+
+    def using(self, language_model: bool = True, hotwords: str = "") -> Recognizer:
+        """The same model at no cost, without its language model or with hotwords of its own.
+
+        Raises OptionError when a hotword cannot be spelt.
+        """
+        twin = copy.copy(self)
+        twin.language_model = self.language_model if language_model else None
+        twin._vocabulary = twin._known(hotwords)
+        return twin
+
+    def _known(self, hotwords: str):
+        """What a beam search must know; None where a greedy search does."""
+        favoured = hotwords.replace(",", " ").split()
+        if not favoured and not self.language_model:
+            return None
+        from asr_core.lexicon import Vocabulary
+
+        return Vocabulary.of(self.alphabet, self.language_model, favoured)
 
     def transcribe(self, source: Source | None) -> Transcript:
         """What is said in `source`: a path, bytes, a file object, or (sample rate, samples).
@@ -126,7 +163,11 @@ class Recognizer:
 
     def decoder(self) -> Decoder:
         """A fresh decoder for one recording."""
-        return GreedyDecoder(self.alphabet, self.hop / self.rate)
+        if self._vocabulary is None:
+            return GreedyDecoder(self.alphabet, self.hop / self.rate)
+        from asr_core.beam import BeamDecoder
+
+        return BeamDecoder(self._vocabulary, self.hop / self.rate)
 
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
@@ -141,7 +182,10 @@ class Recognizer:
 
     def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
         """The emissions of windows of equal length, each (samples,) at `rate`: one turn's work."""
-        inputs = [{"raw": samples, "sampling_rate": self.rate} for samples in batch]
+        shortest = max(0, self.field - len(batch[0]))  # the model needs that much for one frame
+        inputs = [
+            {"raw": np.pad(samples, (0, shortest)), "sampling_rate": self.rate} for samples in batch
+        ]
         if len(batch) > 1:
             outputs = self._turns.submit(self.pipeline, inputs, batch_size=len(batch)).result()
         else:
@@ -174,6 +218,8 @@ def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Tr
         )
     elif complete and not words:
         warnings.append(f"No words were recognised in {recording.name}.")
+    if words and words[-1].end > recording.read:  # the last frame may reach beyond the end
+        words = (*words[:-1], replace(words[-1], end=round(recording.read, 3)))
     return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
 
 
@@ -192,13 +238,17 @@ def _batches(stream: Iterator[Window], size: int) -> Iterator[list[Window]]:
         yield batch
 
 
-def _hop(model, feature_extractor) -> int:
-    """Samples from one frame of the model's output to the next."""
-    hop = int(getattr(model.config, "inputs_to_logits_ratio", 1))
+def _frames(model, feature_extractor) -> tuple[int, int]:
+    """Samples from one frame of the model's output to the next, and samples that one depends on."""
+    config = model.config
     if model.main_input_name == "input_features":
         # Mel models count from the feature extractor's frames, and stack or subsample those.
         hop = getattr(feature_extractor, "hop_length", 160)
         hop *= getattr(feature_extractor, "stride", 1)
-        encoder = getattr(model.config, "encoder_config", None)
+        encoder = getattr(config, "encoder_config", None)
         hop *= getattr(encoder, "subsampling_factor", 1)
-    return hop
+        return hop, 2 * hop
+    field = 1
+    for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
+        field = (field - 1) * stride + kernel
+    return config.inputs_to_logits_ratio, field

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tiny import Ear, babble
 
 from asr_core import live
 from asr_core.errors import AudioError
-from tests.tiny import Ear, babble
 
 
 def speak(session, samples: np.ndarray, piece: int = 1600, rate: int = 16_000) -> list:

@@ -9,11 +9,24 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from asr_core.decoding import Alphabet
+from asr_core.decoding import Alphabet, GreedyDecoder
 from asr_core.recognizer import Recognizer
 
 LETTERS = "|ETAONIHSRDLUMWCFGYPBVK'XJQZ"
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Recognizer:
+    """The recognizer with the model that comes with the package, and no language model."""
+    return Recognizer("embedded", language_model="none")
+
+
+@pytest.fixture(scope="session", params=["group", "layer"])
+def tiny(request, tmp_path_factory) -> Path:
+    """Folders of tiny random models: like wav2vec2-base, and like wav2vec2-large."""
+    return wav2vec2(tmp_path_factory.mktemp("models") / request.param, request.param)
 
 
 def wav2vec2(folder: Path, norm: str = "group", seed: int = 0, **options) -> Path:
@@ -37,7 +50,9 @@ def wav2vec2(folder: Path, norm: str = "group", seed: int = 0, **options) -> Pat
         "initializer_range": 0.5,  # wide, that the letters change often and the blank wins seldom
     }
     torch.manual_seed(seed)
-    Wav2Vec2ForCTC(Wav2Vec2Config(**settings | options)).save_pretrained(folder)
+    model = Wav2Vec2ForCTC(Wav2Vec2Config(**settings | options))
+    model.lm_head.bias.data[1:4] = -1000  # no trained model writes <s>, </s> or <unk>
+    model.save_pretrained(folder)
     return folder
 
 
@@ -67,6 +82,9 @@ class Ear(Recognizer):
         self.rate, self.hop, self.batch_size = 16_000, 320, 1
         self.alphabet = Alphabet(("", " ", *"ABCDEFGH"), blank=0)
         self.windows: list[int] = []  # samples in each window that was looked at
+
+    def decoder(self) -> GreedyDecoder:
+        return GreedyDecoder(self.alphabet, self.hop / self.rate)
 
     def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
         self.windows += map(len, batch)

@@ -1,0 +1,144 @@
+"""Whatever people bring is heard: every format, rate, depth and number of channels."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+import pytest
+from sounds import encode, loudest_pitch, tone
+
+from asr_core.audio import Recording, load
+
+FORMATS = {
+    "wav 8 bit": ("wav", "pcm_u8"),
+    "wav 16 bit": ("wav", "pcm_s16le"),
+    "wav 24 bit": ("wav", "pcm_s24le"),
+    "wav 32 bit": ("wav", "pcm_s32le"),
+    "wav float": ("wav", "pcm_f32le"),
+    "wav double": ("wav", "pcm_f64le"),
+    "wav telephone": ("wav", "pcm_mulaw"),
+    "flac": ("flac", "flac"),
+    "mp3": ("mp3", "libmp3lame"),
+    "ogg opus": ("ogg", "libopus"),
+    "m4a": ("ipod", "aac"),
+    "mp4": ("mp4", "aac"),
+    "webm": ("webm", "libopus"),
+}
+OPUS_RATES = {8_000, 16_000, 48_000}
+
+
+def cases() -> list:
+    found = []
+    for name, (format, codec) in FORMATS.items():
+        for rate in (8_000, 16_000, 44_100, 48_000):
+            if codec != "libopus" or rate in OPUS_RATES:
+                found.append(pytest.param(format, codec, rate, id=f"{name} {rate}"))
+    return found
+
+
+@pytest.mark.parametrize(("format", "codec", "rate"), cases())
+def test_every_format_at_every_rate(format, codec, rate):
+    file = encode(tone(1.0, rate), rate, format, codec)
+    recording = Recording(file)
+    heard = np.concatenate(list(recording.blocks(16_000)))
+    assert heard.dtype == np.float32
+    assert recording.warnings == []
+    assert len(heard) / 16_000 == pytest.approx(1.0, abs=0.2)  # AAC pads whole frames
+    assert loudest_pitch(heard, 16_000) == pytest.approx(440, abs=3)
+    assert np.std(heard[4000:12000]) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
+
+
+@pytest.mark.parametrize("channels", [2, 6, 8])
+@pytest.mark.parametrize("format", ["wav 16 bit", "wav 24 bit", "flac"])
+def test_channels_are_mixed_to_one(channels, format):
+    voices = np.stack([tone(pitch=300 + 100 * i) for i in range(channels)], axis=1)
+    heard = load(encode(voices, 16_000, *FORMATS[format]), 16_000)
+    assert heard == pytest.approx(voices.mean(axis=1), abs=1e-3)
+
+
+@pytest.mark.parametrize("format", ["m4a", "ogg opus", "webm"])
+def test_channels_are_all_heard_in_compressed_files(format):
+    voices = np.zeros((48_000, 8), np.float32)
+    voices[:, 7] = tone(rate=48_000)
+    heard = load(encode(voices, 48_000, *FORMATS[format]), 16_000)
+    assert loudest_pitch(heard, 16_000) == pytest.approx(440, abs=3)
+
+
+@pytest.mark.parametrize("rate", [11_025, 96_000, 192_000])
+def test_unusual_rates(rate):
+    heard = load(encode(tone(1.0, rate), rate, "wav", "pcm_s24le"), 16_000)
+    assert len(heard) == pytest.approx(16_000, abs=2)
+    assert loudest_pitch(heard, 16_000) == pytest.approx(440, abs=3)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "int16", "uint16", "int32", "float32", "float64"]
+)
+@pytest.mark.parametrize("channels", [None, 1, 2])
+def test_arrays_of_every_type(dtype, channels):
+    sound = tone(0.5)
+    samples = sound if channels is None else np.stack([sound] * channels, axis=1)
+    if (kind := np.dtype(dtype)).kind in "iu":
+        info = np.iinfo(kind)
+        middle = (info.max + info.min + 1) / 2
+        samples = (samples * (info.max - middle) + middle).astype(kind)
+    heard = load((16_000, samples.astype(dtype)), 16_000)
+    assert heard == pytest.approx(sound, abs=0.02 if kind.itemsize == 1 else 1e-3)
+
+
+def test_a_path_bytes_and_a_file_object_are_heard_alike(tmp_path):
+    path = tmp_path / "voice.wav"
+    path.write_bytes(encode(tone(), 16_000, "wav", "pcm_s16le"))
+    expected = load(path, 16_000)
+    assert np.array_equal(load(str(path), 16_000), expected)
+    assert np.array_equal(load(path.read_bytes(), 16_000), expected)
+    with path.open("rb") as file:
+        assert np.array_equal(load(file, 16_000), expected)
+    assert np.array_equal(load(io.BytesIO(path.read_bytes()), 16_000), expected)
+
+
+def test_the_wave_module_of_python_agrees(tmp_path):
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        pcm = (tone() * 32767).astype("<i2")
+        file.writeframes(pcm.tobytes())
+    assert np.array_equal(load(tmp_path / "voice.wav", 16_000), pcm / np.float32(32768))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 8, 12])
+def test_channels_without_names(tmp_path, channels):
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        pcm = (tone() * 32767).astype("<i2")
+        file.writeframes(np.repeat(pcm, channels).tobytes())
+    assert load(tmp_path / "voice.wav", 16_000) == pytest.approx(tone(), abs=1e-3)
+
+
+def test_recordings_of_two_rates_joined_in_one_file():
+    parts = [encode(tone(1.0, rate), rate, "adts", "aac") for rate in (16_000, 48_000)]
+    heard = load(b"".join(parts), 16_000)
+    assert len(heard) == pytest.approx(32_000, abs=4_000)
+    assert loudest_pitch(heard[:12_000], 16_000) == pytest.approx(440, abs=3)
+    assert loudest_pitch(heard[-12_000:], 16_000) == pytest.approx(440, abs=3)
+
+
+def test_a_recording_comes_in_blocks_and_not_at_once():
+    file = encode(tone(60), 16_000, "flac", "flac")
+    blocks = [len(block) for block in Recording(file).blocks(16_000)]
+    assert max(blocks) <= 80_000
+    assert sum(blocks) == 960_000
+
+
+def test_no_duration_is_promised_by_a_guess():
+    # Without a Xing header, ffmpeg guesses the length of an MP3 from its first frames' bit rate.
+    file = encode(tone(20), 16_000, "mp3", "libmp3lame", write_xing="0")
+    recording = Recording(file)
+    list(recording.blocks(16_000))
+    assert not recording.exact
+    assert recording.warnings == []

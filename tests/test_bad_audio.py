@@ -1,0 +1,158 @@
+"""Recordings that cannot be used: one clear sentence each, never a traceback."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+import pytest
+from sounds import encode, silent_film, tone
+
+from asr_core.audio import Recording, load
+from asr_core.errors import AudioError
+
+
+def read(source) -> Recording:
+    recording = Recording(source)
+    for _ in recording.blocks(16_000):
+        pass
+    return recording
+
+
+@pytest.fixture(scope="module")
+def wav() -> bytes:
+    return encode(tone(4.0), 16_000, "wav", "pcm_s16le")
+
+
+BROKEN = {
+    "nothing recorded": (None, "There is no recording yet"),
+    "missing file": ("missing.wav", r"missing\.wav does not exist: check the path"),
+    "name with a null": ("a\0b.wav", "cannot be opened|does not exist"),
+    "address": ("http://localhost:9/a.wav", r"a\.wav does not exist"),
+    "empty file": (b"", "is empty"),
+    "text": (b"once upon a time " * 99, "cut short or not audio"),
+    "picture": (
+        b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(999),
+        "not audio|no sound track|holds no audio",
+    ),
+    "text stream": (io.StringIO("a" * 999), "not audio"),
+    "number": (5, "cannot be read from int"),
+    "zero samples": ((16_000, np.zeros(0, np.float32)), "holds no audio"),
+    "too short": ((16_000, np.zeros(399, np.float32)), "only 25 ms long.*25 ms are needed"),
+    "not a number": ((16_000, np.full(800, np.nan)), "not numbers"),
+    "infinite": ((16_000, np.full(800, np.inf)), "not numbers"),
+    "words for samples": ((16_000, np.array(["a"])), "is not .sample rate, samples."),
+    "no samples": ((16_000, None), "is not .sample rate, samples."),
+    "the other way round": ((np.zeros(999), 16_000), "is not .sample rate, samples."),
+    "channels first": ((16_000, np.zeros((2, 999))), r"shape \(2, 999\).*\(samples, channels\)"),
+    "no rate": ((0, np.zeros(999)), "0 samples a second"),
+    "absurd rate": ((10**9, np.zeros(999)), "1000000000 samples a second"),
+}
+
+
+@pytest.mark.parametrize(("source", "sentence"), BROKEN.values(), ids=BROKEN)
+def test_one_clear_sentence(source, sentence):
+    with pytest.raises(AudioError, match=sentence) as caught:
+        read(source)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_folder(tmp_path):
+    with pytest.raises(AudioError, match=f"{tmp_path.name} is a folder"):
+        read(tmp_path)
+
+
+def test_a_file_without_samples():
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, 16_000, 0, "NONE", ""))
+    with pytest.raises(AudioError, match="holds no audio"):
+        read(file.getvalue())
+
+
+def test_a_film_without_sound():
+    with pytest.raises(AudioError, match="no sound track"):
+        read(silent_film())
+
+
+@pytest.mark.parametrize("samples", [400, 500, 799])
+def test_the_shortest_that_can_be_heard(samples):
+    assert len(load((16_000, tone()[:samples]), 16_000)) == samples
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"),
+    [
+        ("wav", "pcm_s16le"),
+        ("wav", "pcm_mulaw"),
+        ("wav", "pcm_f64le"),
+        ("flac", "flac"),
+        ("mp3", "libmp3lame"),
+        ("webm", "libopus"),
+        ("au", "pcm_s16be"),
+    ],
+)
+def test_a_truncated_file_is_read_as_far_as_it_goes_and_said_to_be_cut_short(format, codec):
+    rate = 8_000 if codec == "pcm_mulaw" else 16_000
+    file = encode(tone(4.0, rate), rate, format, codec)
+    recording = read(file[: len(file) // 2])
+    assert 0.5 < recording.read < 3.0
+    assert len(recording.warnings) == 1
+    assert "is cut short: only" in recording.warnings[0]
+    assert "of its 4.0 seconds" in recording.warnings[0]
+
+
+def test_a_truncated_file_without_its_index_cannot_be_read():
+    file = encode(tone(4.0), 16_000, "ipod", "aac")
+    with pytest.raises(AudioError, match="cut short"):
+        read(file[: len(file) // 2])
+
+
+def test_a_wav_that_was_streamed_promises_nothing(wav):
+    streamed = wav[:4] + b"\xff\xff\xff\xff" + wav[8:]
+    assert read(streamed).warnings == []
+
+
+def test_damage_in_the_middle_loses_only_what_is_damaged():
+    file = bytearray(encode(tone(20.0), 16_000, "mp3", "libmp3lame"))
+    middle = len(file) // 2
+    file[middle : middle + 1000] = b"Z" * 1000
+    recording = read(bytes(file))
+    assert recording.read > 15
+    assert "is damaged" in recording.warnings[0]
+
+
+def test_the_name_in_a_sentence_is_the_file_not_the_folder(tmp_path):
+    path = tmp_path / "voice.wav"
+    path.write_bytes(b"no sound at all")
+    with pytest.raises(AudioError, match=r"^voice\.wav is") as caught:
+        read(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{path}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {path}\n",
+        "<?xml version='1.0'?><MPD><Period><BaseURL>{path}</BaseURL></Period></MPD>",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+    ],
+)
+@pytest.mark.parametrize("ending", [".wav", ".m3u8", ".ffconcat", ".sdp"])
+def test_a_playlist_cannot_make_us_read_other_files(tmp_path, wav, playlist, ending):
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(wav)
+    upload = tmp_path / f"upload{ending}"
+    upload.write_text(playlist.format(path=secret))
+    with pytest.raises(AudioError):
+        read(upload)
+    with pytest.raises(AudioError):
+        read(upload.read_bytes())
+
+
+def test_silence_is_read_and_known_as_such():
+    assert read((16_000, np.zeros(16_000, np.int16))).silent
+    assert not read((16_000, tone() * 0.01)).silent

@@ -1,0 +1,207 @@
+"""The recogniser says what the plain way says, for a word and for an afternoon."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sounds import encode
+from tiny import Ear, babble
+
+from asr_core import Recognizer
+from asr_core.audio import load
+from asr_core.errors import AudioError
+from asr_core.models import EMBEDDED_FOLDER
+
+
+@pytest.fixture(scope="session")
+def recognizer(tiny):
+    return Recognizer(str(tiny), dtype="float32", language_model="none")
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Random sound whose loudness changes, at 16 kHz: random models write much about it."""
+    hiss = np.random.default_rng(seed).normal(size=round(seconds * 16_000))
+    return (0.1 * hiss * (0.2 + np.abs(np.sin(np.arange(len(hiss)) / 3000)))).astype(np.float32)
+
+
+def by_hand(folder, sound: np.ndarray) -> str:
+    """The guide's last step: processor, model, argmax, batch_decode."""
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForCTC.from_pretrained(folder)
+    inputs = processor(sound, sampling_rate=16_000, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    return processor.batch_decode(torch.argmax(logits, dim=-1))[0]
+
+
+def words(text: str) -> str:
+    """With one space between words: two delimiters in a row are one for us."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("seconds", [0.06, 1.0, 7.3, 15.0])
+def test_the_text_is_that_of_the_model_run_by_hand(recognizer, tiny, seconds):
+    sound = noise(seconds)
+    said = recognizer.transcribe((16_000, sound))
+    assert said.text == words(by_hand(tiny, sound))
+    assert said.text or seconds < 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, 7.3])
+def test_the_text_is_that_of_the_stock_pipeline(recognizer, tiny, seconds):
+    from transformers import pipeline
+
+    stock = pipeline("automatic-speech-recognition", model=str(tiny))
+    sound = noise(seconds)
+    said = stock({"raw": sound.copy(), "sampling_rate": 16_000})["text"]
+    assert recognizer.transcribe((16_000, sound)).text == words(said)
+
+
+def test_the_embedded_model_says_what_it_says_by_hand():
+    sound = noise(3.0)
+    said = Recognizer("embedded", dtype="float32", language_model="none").transcribe(
+        (16_000, sound)
+    )
+    assert said.text == words(by_hand(EMBEDDED_FOLDER, sound))
+
+
+def test_words_lie_within_the_recording_in_order_and_with_confidence(recognizer, embedded):
+    sound = noise(50.0)
+    for one in (recognizer, embedded):
+        said = one.transcribe((16_000, sound))
+        assert said.complete
+        assert said.duration == 50.0
+        assert all(0 <= w.start < w.end <= said.duration for w in said.words)
+        assert all(a.end <= b.start for a, b in pairwise(said.words))
+        assert all(0 <= w.confidence <= 1 for w in said.words)
+
+
+@pytest.mark.parametrize("samples", [400, 401, 776, 1600, 1760])
+def test_the_shortest_recordings(recognizer, embedded, samples):
+    sound = noise(1.0)[:samples]
+    for one in (recognizer, embedded):
+        said = one.transcribe((16_000, sound))
+        assert all(0 <= w.start < w.end <= said.duration for w in said.words)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 19.99, 20.0, 20.01, 36.0, 100.0])
+def test_windows_are_without_seams(seconds):
+    ear = Ear()
+    sound = babble(seconds + 1)[: round(seconds * 16_000)]
+    decoder = ear.decoder()
+    decoder.feed(ear.forward([sound])[0])
+    assert ear.transcribe((16_000, sound)).words == decoder.finish()
+
+
+def test_a_stream_grows_and_its_last_is_the_whole(recognizer):
+    sound = noise(70.0)
+    partial = list(recognizer.stream((16_000, sound)))
+    assert [p.complete for p in partial[-2:]] == [False, True]
+    assert all(a.duration <= b.duration for a, b in pairwise(partial))
+    assert all(b.text.startswith(a.text) for a, b in pairwise(partial))
+    assert partial[-1] == recognizer.transcribe((16_000, sound))
+
+
+class Counted(io.BytesIO):
+    """A file that knows how far it was read."""
+
+    furthest = 0
+
+    def read(self, size=-1):
+        got = super().read(size)
+        self.furthest = max(self.furthest, self.tell())
+        return got
+
+
+def test_the_first_words_come_before_the_whole_file_is_read():
+    file = Counted(encode(babble(600), 16_000, "wav", "pcm_s16le"))
+    first = next(Ear().stream(file))
+    assert first.text
+    assert file.furthest < 0.1 * len(file.getvalue())
+
+
+def test_memory_does_not_grow_with_the_recording():
+    def peak(minutes: int) -> int:
+        # A long steady letter: many seconds, few words.
+        sound = np.full(minutes * 60 * 16_000, 0.35, np.float32)
+        file = io.BytesIO(encode(sound, 16_000, "flac", "flac"))
+        del sound
+        tracemalloc.start()
+        Ear().transcribe(file)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    assert peak(20) < 1.1 * peak(2)
+
+
+def test_many_sources_come_back_in_their_order(recognizer):
+    sounds = [noise(seconds, seed) for seed, seconds in enumerate([3.0, 1.0, 2.0])]
+    alone = [recognizer.transcribe((16_000, sound)).text for sound in sounds]
+    together = recognizer.transcribe_many((16_000, sound) for sound in sounds)
+    assert [said.text for said in together] == alone
+
+
+def test_many_sources_are_not_read_before_they_are_wanted(recognizer):
+    endless = ((16_000, noise(1.0, seed)) for seed in itertools.count())
+    first = list(itertools.islice(recognizer.transcribe_many(endless), 3))
+    assert len(first) == 3
+
+
+def test_one_bad_source_among_many_fails_alone_if_wished(recognizer):
+    sources = [(16_000, noise(1.0)), "missing.wav", (16_000, noise(1.0))]
+    good, bad, again = recognizer.transcribe_many(sources, return_errors=True)
+    assert isinstance(bad, AudioError)
+    assert good.text == again.text
+    with pytest.raises(AudioError, match=r"missing\.wav"):
+        list(recognizer.transcribe_many(sources))
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_the_same_words_however_batched(tiny, batch_size):
+    alone = Recognizer(str(tiny), dtype="float32", language_model="none")
+    batched = Recognizer(str(tiny), dtype="float32", language_model="none")
+    batched.batch_size = batch_size
+    sound = noise(130.0)
+    assert batched.transcribe((16_000, sound)).text == alone.transcribe((16_000, sound)).text
+
+
+def test_visitors_at_the_same_time_get_the_same_words(recognizer):
+    sounds = [(16_000, noise(5.0, seed)) for seed in range(8)]
+    alone = [recognizer.transcribe(sound).text for sound in sounds]
+    with ThreadPoolExecutor(8) as visitors:
+        assert [said.text for said in visitors.map(recognizer.transcribe, sounds)] == alone
+
+
+def test_silence_is_not_spelt_out(recognizer, embedded):
+    for one in (recognizer, embedded):
+        said = one.transcribe((16_000, np.zeros(48_000, np.int16)))
+        assert said.text == ""
+        assert "is silent" in said.warnings[0]
+
+
+def test_silence_within_speech_is_not_spelt_out(recognizer):
+    sound = np.concatenate([noise(5.0), np.zeros(60 * 16_000, np.float32), noise(5.0)])
+    said = recognizer.transcribe((16_000, sound))
+    assert not [word for word in said.words if word.start > 25 and word.end < 45]
+
+
+def test_a_file_at_another_rate_sounds_the_same(embedded):
+    sound = noise(3.0)
+    file = encode(sound, 16_000, "wav", "pcm_f32le")
+    at_8k = load((16_000, sound), 8_000)
+    assert embedded.transcribe(file).text == embedded.transcribe((16_000, sound)).text
+    assert embedded.transcribe((8_000, at_8k)).duration == pytest.approx(3.0, abs=0.01)
+
+
+def test_what_it_runs_on_is_said(recognizer):
+    assert str(recognizer).endswith("on cpu, float32")
