@@ -30,8 +30,8 @@ PICTURES = {
     "training.png": "Error rates, losses and learning rate over the steps of the training",
     "data.png": "Durations of the clips",
 }
-CONFIGURATION = """preset freeze vocabulary case punctuation hangul augment mask_time_prob
-batch_seconds per_device_train_batch_size gradient_accumulation_steps learning_rate
+CONFIGURATION = """preset freeze vocabulary augment mask_time_prob batch_seconds
+ per_device_train_batch_size gradient_accumulation_steps learning_rate
 lr_scheduler_type warmup_steps weight_decay adam_beta2 num_train_epochs max_steps patience bf16
 fp16 seed""".split()
 LIBRARIES = ("transformers", "torch", "datasets")
@@ -174,7 +174,7 @@ def _data(options: Options, looked: Report) -> str:
     parts = f"`{options.train_split}`"
     parts += f" and `{options.eval_split}`" if options.eval_split else ""
     return (
-        f"## Data\n\n{_data_name(options)}, {parts}.\n\n"
+        f"## Data\n\nFrom {_data_name(options)}: {parts}.\n\n"
         + _table(
             ("", "clips", "hours", "speakers", "longest", "left out"),
             [row("trained on", looked.train), row("measured on", looked.test)],

@@ -29,6 +29,7 @@ from asr_core.evaluation import (
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_suffix(".html")
+CONFUSIONS = 10  # of each kind
 UTTERANCES = 200  # shown, worst first
 CLIPS = 100  # that can be played, of these
 CLIP_SECONDS = 60  # of a recording; 4 kB each
@@ -61,7 +62,7 @@ def render(
         models=[baseline, evaluation] if baseline else [evaluation],
         by_duration=by_duration(evaluation.rows),
         by_speaker=by_speaker(evaluation.rows),
-        confusions=confusions(evaluation.rows),
+        confusions=confusions(evaluation.rows, CONFUSIONS),
         utterances=utterances,
     )
 

@@ -200,8 +200,13 @@ def load_parts(options: Options, seed: int) -> Parts:
 # --- model ---
 
 
-def load_processor(options: Options, transcripts: Sequence[str], folder: Path) -> ProcessorMixin:
-    """The model's own processor, or one with a vocabulary made from training `transcripts`."""
+def load_processor(
+    options: Options, transcripts: Sequence[str], folder: Path
+) -> tuple[ProcessorMixin, bool]:
+    """The model's own processor, or one with a vocabulary made from training `transcripts`.
+
+    The second value tells whether the vocabulary is new.
+    """
     where = models.locate(options.model)
     if options.vocabulary != "data":
         try:
@@ -212,8 +217,8 @@ def load_processor(options: Options, transcripts: Sequence[str], folder: Path) -
             log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
         else:
             if getattr(processor, "tokenizer", None) is not None:
-                return processor
-    return new_processor(options, transcripts, where, folder)
+                return processor, False
+    return new_processor(options, transcripts, where, folder), True
 
 
 def new_processor(
@@ -239,14 +244,19 @@ def new_processor(
     return Wav2Vec2Processor(extractor, tokenizer)
 
 
-def load_model(options: Options, processor: ProcessorMixin) -> tuple[PreTrainedModel, bool]:
-    """A model with a CTC head of the processor's size; True when the head is fresh."""
+def load_model(
+    options: Options, processor: ProcessorMixin, new_vocabulary: bool = False
+) -> tuple[PreTrainedModel, bool]:
+    """A model with a CTC head of the processor's size; True when the head is fresh.
+
+    A head that was trained for other characters starts anew, even if it has as many.
+    """
     models.load_config(options.model)  # for its clear errors
     where = models.locate(options.model)
     config = AutoConfig.from_pretrained(where)
     size = len(processor.tokenizer)
     trained = any(str(made).endswith("CTC") for made in config.architectures or [])
-    fresh = not trained or size != config.vocab_size
+    fresh = new_vocabulary or not trained or size != config.vocab_size
     config.vocab_size = size
     config.pad_token_id = processor.tokenizer.pad_token_id
     # The sum would grow with the batch; an infinite loss (more characters than frames) would
@@ -270,6 +280,9 @@ def load_model(options: Options, processor: ProcessorMixin) -> tuple[PreTrainedM
         raise ModelError(
             f"'{options.model}' cannot be loaded: {str(error).splitlines()[0]}"
         ) from error
+    if fresh:
+        head = getattr(model, "lm_head", None) or model.ctc_head
+        model._init_weights(head)
     _freeze(model, options.freeze)
     return model, fresh
 
@@ -604,8 +617,11 @@ def compare(
     """
     from asr_core.recognizer import Recognizer
 
-    before = None if fresh else evaluate(Recognizer(options.model), rows, options.dataset)
-    return before, evaluate(Recognizer(str(folder)), rows, options.dataset)
+    def measure(model: str) -> Evaluation:
+        # A language model belongs to the one or the other and would hide what was learnt.
+        return evaluate(Recognizer(model, language_model="none"), rows, options.dataset)
+
+    return None if fresh else measure(options.model), measure(str(folder))
 
 
 def save(trainer: CTCTrainer, options: Options) -> Path:
