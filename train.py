@@ -35,10 +35,10 @@ def main(argv: list[str]) -> int:
     # 1. Data: who said what, in which part; then the characters to spell it with.
     parts = training.load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
-    processor = training.load_processor(options, parts.train["transcription"], folder)
+    processor, new = training.load_processor(options, parts.train["transcription"], folder)
 
     # 2. Model, with a CTC head as wide as the vocabulary.
-    model, fresh = training.load_model(options, processor)
+    model, fresh = training.load_model(options, processor, new)
     frames = training.Frames.of(model, processor)
 
     # 3. Look before training: what is there, what is left out and why.

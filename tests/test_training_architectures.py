@@ -1,0 +1,103 @@
+"""Fine-tuning takes any CTC architecture: waveform or mel features, and says which it cannot."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+
+from asr_core import data, training
+from asr_core.errors import AsrError
+from asr_core.recognizer import Recognizer
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+}
+WAVEFORM = {**SMALL, "conv_dim": (16,) * 7, "num_conv_pos_embedding_groups": 2}
+
+
+def config(kind: str):
+    import transformers as t
+
+    if kind == "parakeet_ctc":
+        encoder = t.ParakeetEncoderConfig(
+            **SMALL, subsampling_conv_channels=16, num_key_value_heads=2
+        )
+        return t.ParakeetCTCConfig(encoder_config=encoder)
+    made = {
+        "wav2vec2": lambda: t.Wav2Vec2Config(**WAVEFORM),
+        "hubert": lambda: t.HubertConfig(**WAVEFORM),
+        "wavlm": lambda: t.WavLMConfig(**WAVEFORM),
+        "wav2vec2-bert": lambda: t.Wav2Vec2BertConfig(
+            **SMALL, vocab_size=30, output_hidden_size=32, feature_projection_input_dim=160
+        ),
+    }
+    return made[kind]()
+
+
+def extractor(kind: str):
+    import transformers as t
+
+    if kind == "wav2vec2-bert":
+        return t.SeamlessM4TFeatureExtractor()
+    if kind == "parakeet_ctc":
+        return t.ParakeetFeatureExtractor()
+    return t.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "parakeet_ctc"])
+def test_two_steps_save_and_transcribe(kind, tmp_path):
+    from transformers import AutoModelForCTC
+
+    base, folder = tmp_path / "base", tmp_path / "tuned"
+    AutoModelForCTC.from_config(config(kind)).save_pretrained(base)
+    extractor(kind).save_pretrained(base)
+    flags = ("--preset quickstart --max_steps 2 --save_strategy no --eval_strategy no").split()
+    options, arguments = training.parse(
+        [
+            *flags,
+            *("--load_best_model_at_end", "False", "--vocabulary", "data", "--case", "upper"),
+            *("--model", str(base), "--output_dir", str(folder), "--batch_seconds", "8"),
+        ]
+    )
+    rows = data.load("sample", split="train[:6]")
+    processor, new = training.load_processor(options, rows["transcription"], folder)
+    model, fresh = training.load_model(options, processor, new)
+    assert fresh
+    prepared = data.prepare(rows, processor, training.Frames.of(model, processor))
+    # Parakeet has a frame every 80 ms, too few for the characters of most sentences.
+    assert len(prepared.rows) == 6 or kind == "parakeet_ctc"
+    trainer = training.make_trainer(
+        options, arguments, model, processor, prepared.rows, prepared.rows
+    )
+    training.run(trainer, None)
+    losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
+    assert losses and losses[-1] > 0
+    training.save(trainer, options)
+
+    recognizer = Recognizer(str(folder))
+    transcript = recognizer.transcribe(data.row_source(prepared.rows[0]))
+    assert transcript.duration == pytest.approx(prepared.rows[0]["length"] / 16_000, abs=0.01)
+    assert all(word.end <= transcript.duration + 0.1 for word in transcript.words)
+
+
+def test_frames_are_counted_as_the_model_counts_them(tmp_path):
+    import torch
+    from transformers import AutoModelForCTC, AutoProcessor
+
+    folder = tiny.wav2vec2(tmp_path / "model")
+    model = AutoModelForCTC.from_pretrained(folder)
+    frames = training.Frames.of(model, AutoProcessor.from_pretrained(folder))
+    for samples in (400, 719, 720, 16_000, 54_321):
+        assert frames(samples) == model(torch.zeros(1, samples)).logits.shape[1]
+
+
+def test_a_model_that_is_not_ctc_is_named(tmp_path):
+    from transformers import WhisperConfig
+
+    WhisperConfig().save_pretrained(tmp_path)
+    options, _ = training.parse(["--preset", "quickstart", "--model", str(tmp_path)])
+    with pytest.raises(AsrError, match=r"whisper.*not trained with CTC"):
+        training.load_model(options, None)
