@@ -31,7 +31,7 @@ PICTURES = {
     "data.png": "Durations of the clips",
 }
 CONFIGURATION = """preset freeze vocabulary augment mask_time_prob batch_seconds
- per_device_train_batch_size gradient_accumulation_steps learning_rate
+per_device_train_batch_size gradient_accumulation_steps learning_rate
 lr_scheduler_type warmup_steps weight_decay adam_beta2 num_train_epochs max_steps patience bf16
 fp16 seed""".split()
 LIBRARIES = ("transformers", "torch", "datasets")
