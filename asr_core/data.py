@@ -31,6 +31,7 @@ SAMPLE_FOLDER = Path(__file__).parent / "embedded" / "sample"
 AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
+STRINGS = ("string", "large_string")
 TEST_SPLITS = ("test", "validation", "dev", "eval")
 
 
@@ -52,8 +53,11 @@ def load(
     """
     import datasets
 
+    if "+" in split:
+        parts = [load(name, config, part, columns) for part in split.split("+")]
+        return datasets.concatenate_datasets(parts)
     files = _files(name)
-    base = re.split(r"[\[+]", split)[0]
+    base = split.split("[")[0]
     try:
         if files is None:
             _ask_hub(name)
@@ -61,12 +65,16 @@ def load(
         else:
             if base not in files.splits:
                 raise DataError(_no_split(name, base, list(files.splits)))
-            rows = datasets.load_dataset(files.form, data_files=files.splits, split=split)
+            rows = datasets.load_dataset(
+                files.form, data_files=files.splits, split=split, **files.options
+            )
     except DataError:
         raise
     except Exception as error:
         raise DataError(_why(name, config, base, error)) from error
-    return _only_what_matters(rows, name, columns or Columns(), files)
+    # A path in a metadata file counts from where that file lies.
+    start = Path(files.splits[base]).parent if files else Path()
+    return _only_what_matters(rows, name, columns or Columns(), start)
 
 
 def splits(name: str, config: str | None = None) -> list[str]:
@@ -92,7 +100,14 @@ def test_split(names: list[str]) -> str | None:
 class _Files:
     form: str  # as load_dataset names the reader
     splits: dict[str, str]
-    folder: Path  # that relative paths of recordings start from
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the reader must be told: that a transcript "null" or "NA" is one, above all."""
+        if self.form != "csv":
+            return {}
+        tabs = all(path.endswith(".tsv") for path in self.splits.values())
+        return {"keep_default_na": False, "sep": "\t" if tabs else ","}
 
 
 def _files(name: str) -> _Files | None:
@@ -105,17 +120,17 @@ def _files(name: str) -> _Files | None:
                 f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
                 "metadata.csv or metadata.jsonl."
             )
-        return _Files(forms[path.suffix], {"train": str(path)}, path.parent)
+        return _Files(forms[path.suffix], {"train": str(path)})
     if path.is_dir():
         for metadata in ("metadata.csv", "metadata.jsonl"):
             if (path / metadata).exists():
-                return _Files(forms[Path(metadata).suffix], {"train": str(path / metadata)}, path)
+                return _Files(forms[Path(metadata).suffix], {"train": str(path / metadata)})
             parts = {p.parent.name: str(p) for p in sorted(path.glob(f"*/{metadata}"))}
             if parts:
-                return _Files(forms[Path(metadata).suffix], parts, path)
+                return _Files(forms[Path(metadata).suffix], parts)
         parts = {p.stem: str(p) for p in sorted(path.glob("*.parquet"))}
         if parts:
-            return _Files("parquet", parts, path)
+            return _Files("parquet", parts)
         raise DataError(
             f"The folder {name} holds no metadata.csv, metadata.jsonl or .parquet: add a "
             "metadata.csv with the columns file_name and transcription."
@@ -125,8 +140,11 @@ def _files(name: str) -> _Files | None:
     return None
 
 
-def _only_what_matters(rows: Dataset, name: str, columns: Columns, files: _Files | None) -> Dataset:
-    """Just `audio`, `transcription` and `speaker`, under these names."""
+def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) -> Dataset:
+    """Just `audio`, `transcription` and `speaker`, under these names.
+
+    Where recordings are given by paths, these are relative to the folder `start`.
+    """
     import datasets
 
     sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
@@ -138,16 +156,17 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, files: _Files
         if old and old != new:
             rows = rows.rename_column(old, new)
     feature = rows.features["audio"]
-    if getattr(feature, "dtype", None) == "string":
-        folder = files.folder if files else Path()
-        starts = {Path(p).parent for p in files.splits.values()} if files else {folder}
-        rows = rows.map(_find_file, fn_kwargs={"folders": sorted({folder, *starts})})
-    elif not isinstance(feature, datasets.Audio) and "bytes" not in (feature or {}):
+    if getattr(feature, "dtype", None) in STRINGS:
+        found = datasets.Features(rows.features | {"audio": datasets.Audio(decode=False)})
+        rows = rows.map(_from, fn_kwargs={"start": start}, features=found)
+    elif not isinstance(feature, datasets.Audio) and not (
+        isinstance(feature, dict) and "bytes" in feature
+    ):
         raise DataError(
             f"The column '{sound}' of {name} holds {feature}, not recordings: choose another with "
             f"--audio_column. There are: {', '.join(rows.column_names)}."
         )
-    if getattr(rows.features["transcription"], "dtype", "") not in ("string", "large_string"):
+    if getattr(rows.features["transcription"], "dtype", "") not in STRINGS:
         raise DataError(
             f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: "
             "choose another with --text_column."
@@ -170,10 +189,9 @@ def _column(
     return found
 
 
-def _find_file(row: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
-    """A path in a metadata file counts from where that file lies."""
-    places = [folder / row["audio"] for folder in folders]
-    return {"audio": str(next((place for place in places if place.exists()), places[-1]))}
+def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
+    path = row["audio"]
+    return {"audio": {"bytes": None, "path": str(start / path) if path else ""}}
 
 
 def _no_split(name: str, split: str, there: list[str]) -> str:

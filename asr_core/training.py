@@ -192,7 +192,7 @@ def load_parts(options: Options, seed: int) -> Parts:
         parts = train.train_test_split(test_size=size, seed=seed)
     except ValueError as error:
         raise OptionError(
-            f"--test_size {options.test_size:g} of {len(train)} rows leaves too few: {error}"
+            f"--test_size {options.test_size:g} of {len(train)} rows leaves too few ({error})."
         ) from error
     return Parts(parts["train"], parts["test"], f"{len(parts['test'])} rows cut off to measure on")
 

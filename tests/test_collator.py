@@ -1,4 +1,4 @@
-"""DataCollatorCTCWithPadding: inputs and labels padded apart, and nothing of it reaches the loss."""
+"""DataCollatorCTCWithPadding: inputs and labels padded apart, and no padding in the loss."""
 
 from __future__ import annotations
 

@@ -1,0 +1,349 @@
+"""Every form a data set may come in gives the same rows, and what is wrong with one is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import recordings
+import tiny
+from hub import Hub
+from transformers import AutoProcessor
+
+from asr_core import audio, data, training
+from asr_core.errors import DataError, OptionError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processor")
+    tiny.processor(folder)
+    return AutoProcessor.from_pretrained(folder)
+
+
+def folder_with_csv(folder: Path) -> Path:
+    recordings.write_csv(recordings.clips(folder) / "metadata.csv", recordings.records())
+    return folder
+
+
+def folder_with_jsonl(folder: Path) -> Path:
+    recordings.write_jsonl(recordings.clips(folder) / "metadata.jsonl", recordings.records())
+    return folder
+
+
+def csv_file(folder: Path) -> Path:
+    recordings.clips(folder / "clips")
+    rows = [
+        row | {"file_name": f"clips/{row['file_name']}"} for row in recordings.records("sentence")
+    ]
+    return recordings.write_csv(folder / "train.csv", rows)
+
+
+def jsonl_file(folder: Path) -> Path:
+    """With absolute paths, as another program may have written them."""
+    clips = recordings.clips(folder / "clips")
+    rows = [
+        {"audio": str(clips / row["file_name"]), "text": row["text"], "speaker": row["speaker"]}
+        for row in recordings.records("text")
+    ]
+    return recordings.write_jsonl(folder / "rows.jsonl", rows)
+
+
+def parquet_file(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return recordings.write_parquet(folder / "rows.parquet")
+
+
+FORMS = [folder_with_csv, folder_with_jsonl, csv_file, jsonl_file, parquet_file]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_every_form_gives_the_same_rows(form, tmp_path):
+    rows = data.load(str(form(tmp_path / "data")))
+    assert rows.column_names == ["audio", "transcription", "speaker"]
+    for seed, (row, (name, said, speaker, seconds)) in enumerate(
+        zip(rows, recordings.ROWS, strict=True)
+    ):
+        assert (row["transcription"], row["speaker"]) == (said, speaker)
+        assert data.row_name(row, 0) == name
+        heard = audio.load(data.row_source(row), 16_000)
+        assert len(heard) == pytest.approx(seconds * 16_000, abs=2)
+        expected = audio.load(recordings.sound(seconds, seed), 16_000)
+        assert (heard == expected).all()
+
+
+def test_a_folder_of_folders_has_parts_with_recordings_of_their_own(tmp_path):
+    for part, seconds in (("train", 1.0), ("test", 2.0)):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "same.wav").write_bytes(recordings.sound(seconds))
+        rows = [{"file_name": "same.wav", "transcription": part}]
+        recordings.write_csv(tmp_path / part / "metadata.csv", rows)
+    assert set(data.splits(str(tmp_path))) == {"train", "test"}
+    assert data.test_split(data.splits(str(tmp_path))) == "test"
+
+    def seconds(split: str) -> list[float]:
+        rows = data.load(str(tmp_path), split=split)
+        return [len(audio.load(data.row_source(row), 8_000)) / 8_000 for row in rows]
+
+    assert seconds("train") == [1.0]
+    assert seconds("test") == [2.0]
+    assert seconds("train+test") == [1.0, 2.0]
+
+
+def test_a_table_may_be_parted_by_tabs_and_say_null(tmp_path):
+    path = tmp_path / "rows.tsv"
+    path.write_text("path\tsentence\na.mp3\tnull\nb.mp3\tNA, or none\n")
+    assert data.load(str(path))["transcription"][:] == ["null", "NA, or none"]
+
+
+def test_the_sample_comes_in_two_parts():
+    assert set(data.splits(data.SAMPLE)) == {"train", "test"}
+    rows = data.load(data.SAMPLE, split="test[:5]")
+    assert len(rows) == 5
+    assert all(len(audio.load(data.row_source(row), 16_000)) > 16_000 for row in rows)
+
+
+def test_a_split_may_be_a_slice(tmp_path):
+    path = str(parquet_file(tmp_path))
+    said = [row[1] for row in recordings.ROWS]
+    assert data.load(path, split="train[:2]")["transcription"][:] == said[:2]
+    assert data.load(path, split="train[-50%:]")["transcription"][:] == said[3:]
+
+
+def said(function, *arguments, error=DataError, **options) -> str:
+    with pytest.raises(error) as raised:
+        function(*arguments, **options)
+    message = str(raised.value)
+    assert "\n" not in message and message.endswith((".", ")"))
+    return message
+
+
+def test_a_missing_column_is_an_error_that_lists_those_there_are(tmp_path):
+    rows = [{"file_name": "a.wav", "label": "yes", "age": "7"}]
+    path = str(recordings.write_csv(tmp_path / "rows.csv", rows))
+    message = said(data.load, path)
+    assert "file_name, label, age" in message and "--text_column" in message
+
+    message = said(data.load, path, columns=data.Columns(text="words"))
+    assert "'words'" in message and "file_name, label, age" in message
+    message = said(data.load, path, columns=data.Columns(audio="sound", text="label"))
+    assert "'sound'" in message and "--audio_column" in message
+
+    loaded = data.load(path, columns=data.Columns(text="label"))
+    assert loaded["transcription"][:] == ["yes"]
+
+
+def test_a_column_of_numbers_is_no_transcript(tmp_path):
+    rows = [{"file_name": "a.wav", "text": 1}, {"file_name": "b.wav", "text": 2}]
+    path = str(recordings.write_csv(tmp_path / "rows.csv", rows))
+    message = said(data.load, path)
+    assert "'text'" in message and "int64" in message and "--text_column" in message
+
+
+def test_a_missing_part_is_an_error_that_lists_those_there_are():
+    message = said(data.load, data.SAMPLE, split="validation")
+    assert "'validation'" in message and "train" in message and "test" in message
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "./nothing", "rows.csv", "~/nothing.parquet"])
+def test_a_path_that_does_not_exist_is_named(name):
+    assert name in said(data.load, name)
+
+
+def test_files_that_are_no_data_sets_are_named_with_what_would_be(tmp_path):
+    assert "metadata.csv" in said(data.load, str(tmp_path))
+    (tmp_path / "notes.txt").write_text("hello")
+    assert ".parquet" in said(data.load, str(tmp_path / "notes.txt"))
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
+    assert "broken.parquet" in said(data.load, str(tmp_path / "broken.parquet"))
+    (tmp_path / "empty.csv").write_text("")
+    assert "empty.csv" in said(data.load, str(tmp_path / "empty.csv"))
+
+
+def test_the_rows_cut_off_to_measure_on_follow_the_seed(tmp_path):
+    path = str(parquet_file(tmp_path))
+
+    def parted(seed: int, size: float = 0.34) -> list[list[str]]:
+        options = training.Options(dataset=path, test_size=size)
+        parts = training.load_parts(options, seed)
+        return [parts.train["transcription"][:], parts.test["transcription"][:]]
+
+    train, test = parted(42)
+    assert len(test) == 3 and sorted(train + test) == sorted(row[1] for row in recordings.ROWS)
+    assert parted(42) == [train, test]
+    assert any(parted(seed) != [train, test] for seed in (1, 2, 3))
+    assert len(parted(42, size=1)[1]) == 1
+    assert "--test_size 6" in said(parted, 42, size=6, error=OptionError)
+
+
+def test_a_part_to_measure_on_is_used_where_there_is_one():
+    parts = training.load_parts(training.Options(dataset=data.SAMPLE), seed=0)
+    assert (
+        parts.test["transcription"][:] == data.load(data.SAMPLE, split="test")["transcription"][:]
+    )
+    parts = training.load_parts(
+        training.Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0
+    )
+    assert len(parts.train) + len(parts.test) == 30
+
+
+FRAMES = training.Frames(((400, 320),), 1)
+
+
+def prepared(path: Path, processor, **options) -> data.Prepared:
+    return data.prepare(data.load(str(path)), processor, FRAMES, data.Limits(0.5, 2.2), **options)
+
+
+def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processor):
+    good, long, short = (recordings.sound(seconds) for seconds in (1.0, 2.5, 0.3))
+    rows = {
+        "good.wav": (good, "good"),
+        "empty.wav": (good, ""),
+        "blank.wav": (good, "   "),
+        "long.wav": (long, "too long"),
+        "short.wav": (short, "too short"),
+        "broken.wav": (good[:20], "cannot be read"),
+        "text.wav": (b"this is not sound at all", "cannot be read"),
+        "nothing.wav": (recordings.sound(0), "holds nothing"),
+        "foreign.wav": (good, "안녕"),
+        "fast.wav": (good, "more characters than there are frames in such a short recording"),
+        "repeats.wav": (good, "zz" * 20),  # 40 characters, but 79 frames with their blanks
+        "cut.wav": (good[: len(good) * 3 // 4], "cut short but there"),
+    }
+    for name, (sound, _) in rows.items():
+        (tmp_path / name).write_bytes(sound)
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,transcription\n"
+        + "".join(f"{name},{words}\n" for name, (_, words) in rows.items())
+        + "missing.wav,is not there\n,has no file\n"
+    )
+    result = prepared(tmp_path, processor)
+    assert result.rows["name"][:] == ["good.wav", "cut.wav"]
+    left_out = {name for names in result.dropped.values() for name in names}
+    assert left_out == {*rows, "missing.wav", "row 13"} - {"good.wav", "cut.wav"}
+    reasons = {name: reason for reason, names in result.dropped.items() for name in names}
+    assert reasons["empty.wav"] == reasons["blank.wav"] == "without a transcript"
+    assert reasons["long.wav"] == "longer than 2.2 s"
+    assert reasons["short.wav"] == "shorter than 0.5 s"
+    assert reasons["broken.wav"] == reasons["text.wav"] == reasons["missing.wav"] == "undecodable"
+    assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
+    assert "character" in reasons["foreign.wav"]
+    assert result.unknown == {"안": 1, "녕": 1}
+
+
+def test_labels_are_the_transcript_in_the_letters_of_the_model(tmp_path, processor):
+    result = prepared(parquet_file(tmp_path), processor)
+    decoded = processor.tokenizer.batch_decode(result.rows["labels"][:], group_tokens=False)
+    assert decoded[:2] == ["FREEZE MY CARD", "PAY THE BILL PLEASE"]
+    seconds = [row[3] for row in recordings.ROWS if row[3] <= 2.2]
+    assert result.rows["length"][:] == pytest.approx([16_000 * s for s in seconds], abs=2)
+
+
+def test_two_processes_prepare_what_one_prepares(tmp_path, processor):
+    path = parquet_file(tmp_path)
+    one, two = prepared(path, processor), prepared(path, processor, num_proc=2)
+    assert two.rows["labels"][:] == one.rows["labels"][:]
+    assert two.dropped == one.dropped == {"longer than 2.2 s": ["b.wav"]}
+
+
+def test_a_data_set_without_a_usable_row_is_an_error_that_says_why(tmp_path, processor):
+    rows = [row | {"transcription": ""} for row in recordings.records()]
+    recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
+    assert "6 without a transcript" in said(prepared, tmp_path, processor)
+
+
+# --- on the Hub ---
+
+
+def client(hub: Hub, home: Path, script: str) -> dict:
+    """What `script` puts into `result`, in a process that talks to the stand-in."""
+    program = textwrap.dedent(
+        """
+        import json
+        from asr_core import data
+        from asr_core.errors import DataError
+        result = {}
+        def attempt(name, action, *arguments):
+            try:
+                result[name] = action(*arguments)
+            except DataError as error:
+                result[name] = f"DataError: {error}"
+        """
+    )
+    program += textwrap.dedent(script) + "\nprint(json.dumps(result))"
+    environment = hub.environment(home) | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def minds(tmp_path):
+    with Hub() as hub:
+        english = recordings.write_parquet(tmp_path / "train.parquet", recordings.ROWS * 5)
+        korean = recordings.write_parquet(tmp_path / "ko.parquet")
+        hub.add_dataset("PolyAI/minds14", {"en-US": {"train": english}, "ko-KR": {"train": korean}})
+        yield hub
+
+
+def test_a_data_set_of_the_hub_by_id_configuration_and_slice(minds, tmp_path):
+    result = client(
+        minds,
+        tmp_path / "home",
+        """
+        def rows(*arguments):
+            loaded = data.load(*arguments)
+            return [loaded.column_names, loaded["transcription"][:], data.row_name(loaded[1], 1)]
+
+        attempt("slice", rows, "PolyAI/minds14", "en-US", "train[:20]")
+        attempt("splits", data.splits, "PolyAI/minds14", "ko-KR")
+        attempt("no configuration", rows, "PolyAI/minds14")
+        attempt("other configuration", rows, "PolyAI/minds14", "xx-XX")
+        attempt("other split", rows, "PolyAI/minds14", "ko-KR", "test")
+        attempt("other dataset", rows, "PolyAI/minds99")
+        """,
+    )
+    transcripts = [row[1] for row in recordings.ROWS]
+    assert result["slice"] == [
+        ["audio", "transcription", "speaker"],
+        (transcripts * 5)[:20],
+        "b.wav",
+    ]
+    assert result["splits"] == ["train"]
+    for name in ("no configuration", "other configuration"):
+        assert "en-US" in result[name] and "ko-KR" in result[name], result[name]
+        assert "--dataset_config" in result[name]
+    assert "'xx-XX'" in result["other configuration"]
+    assert "'test'" in result["other split"] and "train" in result["other split"]
+    assert "PolyAI/minds99" in result["other dataset"]
+    assert all("\n" not in value for value in result.values() if isinstance(value, str))
+
+
+def test_without_a_connection_the_answer_comes_at_once_or_from_the_cache(minds, tmp_path):
+    load = 'attempt("rows", lambda: len(data.load("PolyAI/minds14", "ko-KR")))'
+    other = 'attempt("other", lambda: len(data.load("PolyAI/minds14", "en-US")))'
+    assert client(minds, tmp_path / "home", load) == {"rows": 6}
+
+    minds.fail_after(0)
+    minds.requests.clear()
+    result = client(minds, tmp_path / "home", f"{load}\n{other}")
+    assert result["rows"] == 6
+    assert result["other"].startswith("DataError: ") and "minds14" in result["other"]
+    # Left alone, the client tries every file five times with pauses, for minutes in all.
+    assert len(minds.requests) <= 4, minds.requests
