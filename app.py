@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from asr_core import page
 from asr_core.engine import Engine
 from asr_core.errors import AsrError, OptionError
-from asr_core.phrases import PHRASES, language
+from asr_core.phrases import PHRASES, language, say
+from asr_core.subtitles import FORMATS
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -26,19 +27,21 @@ log = logging.getLogger("asr_core")
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
 VISITORS = 4  # served at once, in turns; the others see their place in the queue
+SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
+ASSETS = Path(page.__file__).parent / "assets"
 
-CSS = """
-.gradio-container { max-width: 56rem !important; margin: 0 auto !important; }
-.notice { margin: 0; color: var(--body-text-color-subdued); }
-.notice.problem { color: var(--error-text-color); }
-#model, #privacy { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
-#privacy p { font-size: inherit; color: inherit; }
-/* The two sources are icons with a name for screen readers only: everybody may read it. */
-#recording .source-selection { gap: var(--spacing-xl); height: auto; padding: var(--spacing-md); }
-#recording .source-selection button { display: flex; align-items: center; width: auto; }
-#recording .source-selection svg { width: 1.2em; }
-#recording .source-selection button::after { content: attr(aria-label); padding: 0 0.5em; }
-"""
+# `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
+# that would become part of the program.
+WORDS = r"""<div class="words" role="group" aria-live="off">${
+  (value || []).map(([text, start, title, unsure], index) =>
+    `<span class="word${unsure ? " unsure" : ""}" data-start="${start}" title="${title}"
+      tabindex="${index ? -1 : 0}">${
+      text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+    }</span>`).join(" ")
+}</div>"""
+COPY = "(words) => copyText((words || []).map((word) => word[0]).join(' '))"
+LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
+SAVE = "(file) => { if (file) saveFile(...file); }"
 
 
 def build(engine: Engine) -> "gr.Blocks":
@@ -46,51 +49,16 @@ def build(engine: Engine) -> "gr.Blocks":
     import gradio as gr
 
     i18n = gr.I18n(**PHRASES)
-    folder = tempfile.TemporaryDirectory(prefix="asr-samples-")
-    clips = page.samples(Path(folder.name))
-
-    def on_load(request: gr.Request):
-        yield from page.model_line(engine, spoken(request))
-
-    @gpu
-    def transcribe(recording: str | None, language: str):
-        yield from page.transcribe(engine, recording, language)
-
-    def on_recording(recording: str | None, request: gr.Request):
-        yield from transcribe(recording, spoken(request))
-
     with gr.Blocks(
         title="asr-core", analytics_enabled=False, delete_cache=(SWEEP * 60, KEEP * 60)
     ) as demo:
-        demo.samples = folder  # deleted with the page
         gr.Markdown(i18n("heading"))
         model = gr.HTML(elem_id="model")
-        recording = gr.Audio(
-            sources=["microphone", "upload"],
-            type="filepath",
-            label=i18n("recording"),
-            buttons=[],
-            elem_id="recording",
-        )
-        examples = gr.Examples(
-            [[clip.path] for clip in clips],
-            [recording],
-            label=i18n("samples"),
-            example_labels=[clip.sentence for clip in clips],
-            elem_id="samples",
-            api_visibility="private",
-        )
-        button = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe")
-        notice = gr.HTML(elem_id="notice")
-        text = gr.Textbox(
-            label=i18n("transcript"),
-            placeholder=i18n("transcript_placeholder"),
-            lines=4,
-            max_lines=16,
-            buttons=["copy"],
-            elem_id="transcript",
-        )
+        transcribe_tab(engine, i18n)
         gr.Markdown(i18n("privacy"), elem_id="privacy")
+
+        def on_load(request: gr.Request):
+            yield from page.model_line(engine, spoken(request))
 
         demo.load(
             on_load,
@@ -99,18 +67,127 @@ def build(engine: Engine) -> "gr.Blocks":
             concurrency_limit=None,
             api_visibility="private",
         )
-        transcription = {
-            "fn": on_recording,
-            "inputs": recording,
-            "outputs": [text, notice],
-            "show_progress_on": text,
-            "concurrency_limit": VISITORS,
-            "concurrency_id": "transcription",
-            "api_visibility": "private",
-        }
-        gr.on([recording.stop_recording, recording.upload, button.click], **transcription)
-        examples.load_input_event.then(**transcription)
     return demo
+
+
+def transcribe_tab(engine: Engine, i18n: "gr.I18n") -> None:
+    """One recording, from the microphone or a file: its words, to listen to, correct and take."""
+    import gradio as gr
+
+    clips = page.samples(Path(SAMPLES.name))
+    recording = gr.Audio(
+        sources=["microphone", "upload"],
+        type="filepath",
+        label=i18n("recording"),
+        buttons=[],
+        # To draw a waveform, the browser would unpack the whole of it: an hour freezes the page.
+        waveform_options={"show_recording_waveform": False},
+        elem_id="recording",
+    )
+    examples = gr.Examples(
+        [[clip.path] for clip in clips],
+        [recording],
+        label=i18n("samples"),
+        example_labels=[clip.sentence for clip in clips],
+        elem_id="samples",
+        api_visibility="private",
+    )
+    with gr.Row():
+        start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
+        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
+    notice = gr.HTML(elem_id="notice", js_on_load=LIVE_REGION)
+    words = gr.HTML(
+        [],
+        label=i18n("transcript"),
+        show_label=True,
+        container=True,
+        html_template=WORDS,
+        js_on_load=(ASSETS / "words.js").read_text(),
+        elem_id="words",
+    )
+    gr.Markdown(i18n("words_help"), elem_id="hint")
+    with gr.Row(elem_id="downloads"):
+        copy = gr.Button(i18n("copy"), size="sm", min_width=60, elem_id="copy")
+        downloads = {
+            format: gr.Button(f"↓ {format.upper()}", size="sm", min_width=60) for format in FORMATS
+        }
+    with gr.Accordion(i18n("edit"), open=False, elem_id="edit"):
+        text = gr.Textbox(
+            show_label=False, info=i18n("edit_info"), lines=4, max_lines=16, elem_id="transcript"
+        )
+    transcript, file = gr.State(), gr.JSON(visible=False)
+
+    @gpu
+    def transcribe(recording: str | None, language: str):
+        yield from page.transcribe(engine, recording, language)
+
+    def on_recording(recording: str | None, request: gr.Request):
+        for view in transcribe(recording, spoken(request)):
+            yield {
+                words: view.words,
+                notice: view.notice,
+                transcript: view.transcript,
+                cancel: gr.Button(visible=view.running),
+                text: gr.skip() if view.running else view.text,
+            }
+
+    wiring = {
+        "fn": on_recording,
+        "inputs": recording,
+        "outputs": [words, notice, transcript, cancel, text],
+        "show_progress": "minimal",
+        "show_progress_on": words,
+        "concurrency_limit": VISITORS,
+        "concurrency_id": "transcription",
+        "api_visibility": "private",
+    }
+    runs = [
+        gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
+        examples.load_input_event.then(**wiring),
+    ]
+
+    def on_cancel(transcript, request: gr.Request):
+        said = page.notice("done", say("cancelled", spoken(request)))
+        return said, gr.Button(visible=False), transcript.text if transcript else ""
+
+    # In two steps, or a last view of the cancelled run could arrive after the answer.
+    cancel.click(None, cancels=runs, api_visibility="private").then(
+        on_cancel, transcript, [notice, cancel, text], api_visibility="private"
+    )
+    recording.clear(
+        lambda: ([], "", None, gr.Button(visible=False), ""),
+        outputs=[words, notice, transcript, cancel, text],
+        cancels=runs,
+        api_visibility="private",
+    )
+
+    def on_edit(transcript, text: str):
+        transcript = page.edit(transcript, text)
+        return transcript, page.rows(transcript)
+
+    text.blur(
+        on_edit,
+        [transcript, text],
+        [transcript, words],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    copy.click(None, words, js=COPY)
+    for format, button in downloads.items():
+
+        def on_download(transcript, text: str, request: gr.Request, format: str = format):
+            made = page.download(transcript, text, format)
+            if made:
+                return list(made), gr.skip()
+            return None, page.notice("problem", say("nothing_to_download", spoken(request)))
+
+        button.click(
+            on_download,
+            [transcript, text],
+            [file, notice],
+            show_progress="hidden",
+            api_visibility="private",
+        ).then(None, file, js=SAVE)
 
 
 def spoken(request: "gr.Request") -> str:
@@ -147,7 +224,8 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             footer_links=["api", "settings"],
             i18n=gr.I18n(**PHRASES),
             theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-            css=CSS,
+            css_paths=[ASSETS / "page.css"],
+            head_paths=[ASSETS / "head.html"],
             prevent_thread_lock=True,
             quiet=True,
         )

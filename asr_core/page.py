@@ -6,15 +6,19 @@ Every function takes plain values and yields plain values; `app.py` wires them t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from asr_core.audio import Recording
+from asr_core.editing import edited
 from asr_core.engine import Engine
 from asr_core.errors import AsrError
 from asr_core.models import EMBEDDED
 from asr_core.phrases import say
+from asr_core.subtitles import render
 from asr_core.transcript import Transcript
 
 log = logging.getLogger(__name__)
@@ -22,40 +26,125 @@ log = logging.getLogger(__name__)
 SAMPLE = Path(__file__).parent / "embedded" / "sample" / "test.parquet"
 
 
-class View(NamedTuple):
-    """The transcript so far and a sentence about it."""
+UNSURE = 0.7  # confidence under which a word looks uncertain
+HORIZON = 2.0  # seconds of work after which the time left can be told
 
-    text: str
+
+class View(NamedTuple):
+    """What the page shows of a transcript: its words, a sentence about it, whether more comes."""
+
+    words: list[list]
     notice: str
+    transcript: Transcript | None
+    running: bool
+
+    @property
+    def text(self) -> str:
+        return self.transcript.text if self.transcript else ""
 
 
 def transcribe(engine: Engine, path: str | None, language: str = "en") -> Iterator[View]:
     """Views of the transcript of a recording while it is read, the whole of it at the end."""
     if path is None:
-        yield View("", notice("problem", say("nothing_recorded", language)))
+        yield View([], notice("problem", say("nothing_recorded", language)), None, False)
         return
-    text = ""
+    transcript = None
     try:
         if not engine.ready():
-            yield View("", notice("busy", say("loading_queued", language)))
-        for transcript in engine.recognizer().stream(path):
-            text = transcript.text
-            yield View(text, state(transcript, language))
-    except AsrError as error:
-        yield View(text, notice("problem", str(error)))
-    except Exception:
-        log.exception("A transcription failed")
-        yield View(text, notice("problem", say("unexpected", language)))
+            yield View([], notice("busy", say("loading_queued", language)), None, True)
+        recognizer = engine.recognizer()
+        progress = Progress(length(path), language)
+        for transcript in recognizer.stream(path):
+            done = transcript.complete
+            said = outcome(transcript, language) if done else progress(transcript.duration)
+            yield View(rows(transcript), said, transcript, not done)
+    except Exception as error:
+        said = notice("problem", complaint(error, language))
+        yield View(rows(transcript), said, transcript, False)
 
 
-def state(transcript: Transcript, language: str) -> str:
-    """How far a transcript is, or what is to be said about it when it is complete."""
-    if not transcript.complete:
-        return notice("busy", say("working", language, read=clock(transcript.duration)))
+def rows(transcript: Transcript | None) -> list[list]:
+    """Words for the browser: text, start, what the pointer is told, whether it is uncertain.
+
+    Lists, because gradio sends of those only what has changed.
+    """
+    return [
+        [
+            word.text,
+            word.start,
+            f"{clock(word.start)} · {word.confidence:.0%}",
+            word.confidence < UNSURE,
+        ]
+        for word in (transcript.words if transcript else ())
+    ]
+
+
+def edit(transcript: Transcript | None, text: str | None) -> Transcript | None:
+    """The transcript with the visitor's corrections."""
+    if transcript is None or text is None or text.split() == transcript.text.split():
+        return transcript
+    return edited(transcript, text)
+
+
+class File(NamedTuple):
+    """A file that the browser saves; it is never written on the server."""
+
+    name: str
+    contents: str
+
+
+def download(transcript: Transcript | None, text: str | None, format: str) -> File | None:
+    """The corrected transcript in one of `subtitles.FORMATS`; None where there is nothing yet."""
+    transcript = edit(transcript, text)
+    if transcript is None:
+        return None
+    stem = Path(transcript.source).stem or "transcript"
+    return File(f"{stem}.{format}", render(transcript, format))
+
+
+def outcome(transcript: Transcript, language: str = "en") -> str:
+    """What there is to say about a finished transcript."""
     if transcript.warnings:
         return notice("problem", " ".join(transcript.warnings))
     count, duration = len(transcript.words), clock(transcript.duration)
-    return notice("done", say("done", language, words=count, duration=duration))
+    key = "done_one" if count == 1 else "done"
+    return notice("done", say(key, language, words=count, duration=duration))
+
+
+class Progress:
+    """A bar with the time left for work on `total` seconds of sound, None where nobody knows."""
+
+    def __init__(self, total: float | None, language: str = "en") -> None:
+        self.total = total
+        self.language = language
+        self.start = time.monotonic()
+
+    def __call__(self, read: float) -> str:
+        took = time.monotonic() - self.start
+        if not self.total:
+            return notice("busy", say("working", self.language, read=clock(read)))
+        total = max(self.total, read)
+        bar = f'<progress value="{read:.1f}" max="{total:.1f}"></progress>'
+        values = {"read": clock(read), "total": clock(total)}
+        if took < HORIZON or not read:
+            return notice("busy", say("progress", self.language, **values), bar)
+        left = clock(took / read * (total - read))
+        return notice("busy", say("progress_left", self.language, **values, left=left), bar)
+
+
+def length(path: str) -> float | None:
+    """The duration that a file declares, in seconds. Raises AudioError when it cannot be read."""
+    recording = Recording(path)
+    next(recording.blocks(16_000), None)
+    return recording.duration
+
+
+def complaint(error: Exception, language: str) -> str:
+    """One sentence for whatever went wrong; what is not the visitor's business goes to the log."""
+    if isinstance(error, AsrError):
+        return str(error)
+    log.error("A visitor's request failed", exc_info=error)
+    return say("unexpected", language)
 
 
 def model_line(engine: Engine, language: str = "en") -> Iterator[str]:
@@ -64,12 +153,8 @@ def model_line(engine: Engine, language: str = "en") -> Iterator[str]:
         yield notice("busy", say("loading", language))
     try:
         recognizer, choice = engine.recognizer(), engine.choice()
-    except AsrError as error:
-        yield notice("problem", str(error))
-        return
-    except Exception:
-        log.exception("The model cannot be loaded")
-        yield notice("problem", say("unexpected", language))
+    except Exception as error:
+        yield notice("problem", complaint(error, language))
         return
     line = say("model", language, name=choice.name, hardware=recognizer.hardware)
     if choice.name == EMBEDDED and choice.reason:
@@ -77,9 +162,9 @@ def model_line(engine: Engine, language: str = "en") -> Iterator[str]:
     yield notice("done", line)
 
 
-def notice(kind: str, text: str) -> str:
+def notice(kind: str, text: str, extra: str = "") -> str:
     """HTML of a sentence; `kind` is busy, done or problem. The text may hold a visitor's words."""
-    return f'<p class="notice {kind}">{escape(text)}</p>'
+    return f'<p class="notice {kind}">{escape(text)}{extra}</p>'
 
 
 def clock(seconds: float) -> str:

@@ -19,7 +19,7 @@ import pytest
 import soundfile as sf
 import speech
 
-from asr_core import audio
+from asr_core import audio, page
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60_000  # milliseconds; generous, because the machine may be busy with other things
@@ -106,14 +106,19 @@ def visit(app, chromium) -> Iterator:
     contexts = []
 
     def open_page(**settings):
-        settings = {"viewport": {"width": 1200, "height": 900}, "locale": "en-US", **settings}
-        context = chromium.new_context(permissions=["microphone", "clipboard-read"], **settings)
+        settings = {
+            "viewport": {"width": 1200, "height": 900},
+            "locale": "en-US",
+            "permissions": ["microphone", "clipboard-read", "clipboard-write"],
+            **settings,
+        }
+        context = chromium.new_context(**settings)
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        page.goto(app.url)
-        page.wait_for_selector("#transcribe")
-        return page
+        tab = context.new_page()
+        tab.goto(app.url)
+        tab.wait_for_selector("#transcribe")
+        return tab
 
     yield open_page
     for context in contexts:
@@ -131,9 +136,9 @@ def notice(page, kind: str) -> str:
 
 
 def transcript(page) -> str:
-    """The text of the finished transcript."""
+    """The words of the finished transcript."""
     notice(page, "done")
-    return page.input_value("#transcript textarea")
+    return " ".join(page.locator("#words .word").all_inner_texts())
 
 
 def words(text: str) -> list[str]:
@@ -142,4 +147,12 @@ def words(text: str) -> list[str]:
 
 def silence(path: Path, seconds: float = 2.0) -> Path:
     sf.write(path, np.zeros(int(16_000 * seconds), np.float32), 16_000)
+    return path
+
+
+def long_recording(path: Path, minutes: float) -> Path:
+    """Speech of that length, made of the embedded sample's clips."""
+    clips = [audio.load(clip.path, 8_000) for clip in page.samples(path.parent, 8)]
+    once = np.concatenate(clips)
+    sf.write(path, np.resize(once, int(minutes * 60 * 8_000)), 8_000)
     return path

@@ -1,0 +1,84 @@
+// The words of a transcript: they light up as the recording plays, and play it from there.
+// Runs once in each words component (`element`), whose words are rewritten as they come.
+
+const box = element;
+let lit = null;
+
+function player() {
+  const audio = document.querySelector("#recording audio");
+  return audio?.currentSrc ? audio : null;
+}
+
+function words() {
+  return [...box.querySelectorAll(".word")];
+}
+
+function light(word) {
+  if (word === lit) return;
+  lit?.classList.remove("lit");
+  word?.classList.add("lit");
+  lit = word;
+  if (word) reveal(word);
+}
+
+// Scrolls the transcript only, not the page.
+function reveal(word) {
+  const list = word.parentElement;
+  const above = word.offsetTop - list.offsetTop - list.scrollTop;
+  if (above < 0 || above > list.clientHeight - 2 * word.offsetHeight)
+    list.scrollTop += above - list.clientHeight / 3;
+}
+
+function playFrom(word) {
+  const audio = player();
+  if (!audio) return;
+  audio.currentTime = Number(word.dataset.start);
+  audio.play();
+}
+
+function follow() {
+  const audio = player();
+  if (audio && !audio.paused) {
+    const now = audio.currentTime;
+    light(words().findLast((word) => Number(word.dataset.start) <= now) ?? null);
+  }
+  requestAnimationFrame(follow);
+}
+
+// One stop for the Tab key; arrows go from word to word.
+function step(word, by) {
+  const all = words();
+  const next = all[Math.min(Math.max(all.indexOf(word) + by, 0), all.length - 1)];
+  word.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+}
+
+box.addEventListener("click", (event) => {
+  const word = event.target.closest(".word");
+  if (word && getSelection().isCollapsed) playFrom(word);
+});
+
+box.addEventListener("keydown", (event) => {
+  const word = event.target.closest(".word");
+  if (!word) return;
+  if (event.key === "Enter" || event.key === " ") playFrom(word);
+  else if (event.key === "ArrowRight") step(word, 1);
+  else if (event.key === "ArrowLeft") step(word, -1);
+  else return;
+  event.preventDefault();
+});
+
+// Keep the newest words in sight while they come, unless the reader has scrolled up.
+let atEnd = true;
+box.addEventListener("scroll", () => {
+  const list = box.querySelector(".words");
+  atEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 60;
+}, true);
+watch("value", () => {
+  const list = box.querySelector(".words");
+  if (list.children.length === 0) atEnd = true;
+  if (atEnd && !player()?.currentTime) list.scrollTop = list.scrollHeight;
+});
+
+requestAnimationFrame(follow);

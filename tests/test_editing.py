@@ -1,0 +1,65 @@
+"""Corrections by hand: what stayed keeps its time, what is new gets a sensible one."""
+
+from __future__ import annotations
+
+import pytest
+
+from asr_core.editing import edited
+from asr_core.transcript import Transcript, Word
+
+HEARD = Transcript(
+    (
+        Word("I", 0.5, 0.6, 0.9),
+        Word("OWED", 1.0, 1.4, 0.4),
+        Word("MY", 1.5, 1.7, 0.8),
+        Word("BANK", 2.0, 2.4, 0.9),
+    ),
+    duration=3.0,
+    source="call.wav",
+)
+
+
+def test_nothing_changed():
+    assert edited(HEARD, HEARD.text) == HEARD
+
+
+def test_case_and_punctuation_are_taken_over_without_touching_times():
+    corrected = edited(HEARD, "I owed my bank.")
+    assert corrected.text == "I owed my bank."
+    assert [(w.start, w.end, w.confidence) for w in corrected.words] == [
+        (w.start, w.end, w.confidence) for w in HEARD.words
+    ]
+
+
+def test_a_replaced_word_gets_the_time_of_the_old_one_and_full_confidence():
+    assert edited(HEARD, "I OWN MY BANK").words[1] == Word("OWN", 1.0, 1.4, 1.0)
+
+
+def test_several_words_for_one_share_its_time_by_length():
+    first, second = edited(HEARD, "I OH WED MY BANK").words[1:3]
+    assert (first.start, first.end) == (1.0, 1.16)
+    assert (second.start, second.end) == (1.16, 1.4)
+
+
+def test_an_inserted_word_fills_the_pause():
+    assert edited(HEARD, "I OWED MY OLD BANK").words[3] == Word("OLD", 1.7, 2.0, 1.0)
+
+
+def test_words_at_both_ends_stay_within_the_recording():
+    words = edited(HEARD, "WELL I OWED MY BANK MONEY").words
+    assert words[0] == Word("WELL", 0.0, 0.5, 1.0)
+    assert words[-1] == Word("MONEY", 2.4, 3.0, 1.0)
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "I BANK", "completely other words and more of them"])
+def test_whatever_is_written_is_what_is_kept_in_order(text):
+    words = edited(HEARD, text).words
+    assert " ".join(word.text for word in words) == " ".join(text.split())
+    times = [time for word in words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert all(0 <= time <= HEARD.duration for time in times)
+
+
+def test_words_where_none_were_heard():
+    silent = Transcript((), 4.0)
+    assert edited(silent, "hello there").words[-1].end == 4.0

@@ -1,0 +1,180 @@
+"""What the page says and does, without a browser: always one sentence, never a traceback."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from asr_core import page
+from asr_core.errors import AudioError, ModelError
+from asr_core.models import Choice
+from asr_core.phrases import ENGLISH, KOREAN, PHRASES, language, say
+from asr_core.transcript import Transcript, Word
+
+HELLO = Transcript((Word("HELLO", 0.2, 0.6, 0.95), Word("WORLT", 0.7, 1.1, 0.31)), 1.5, "hi.wav")
+
+
+class Speaker:
+    """Stands in for a Recognizer: yields what it is given, raises what is an exception."""
+
+    hardware = "cpu, float32"
+
+    def __init__(self, *results: Transcript | Exception) -> None:
+        self.results = results
+
+    def stream(self, source: str):
+        for result in self.results:
+            if isinstance(result, Exception):
+                raise result
+            yield result
+
+
+class Engine:
+    """Stands in for an Engine whose model is there at once, or fails to come."""
+
+    def __init__(self, recognizer, choice: Choice | None = None, ready: bool = True) -> None:
+        self._recognizer, self._choice, self._ready = recognizer, choice or Choice("m"), ready
+
+    def ready(self) -> bool:
+        return self._ready
+
+    def choice(self) -> Choice:
+        return self._choice
+
+    def recognizer(self):
+        if isinstance(self._recognizer, Exception):
+            raise self._recognizer
+        return self._recognizer
+
+
+@pytest.fixture
+def wav(tmp_path) -> str:
+    import numpy as np
+    import soundfile as sf
+
+    path = tmp_path / "hi.wav"
+    sf.write(path, np.ones(24_000, np.float32) / 4, 16_000)
+    return str(path)
+
+
+def test_words_come_with_times_and_doubts(wav):
+    *_, last = page.transcribe(Engine(Speaker(HELLO)), wav)
+    assert last.words == [["HELLO", 0.2, "0:00 · 95%", False], ["WORLT", 0.7, "0:00 · 31%", True]]
+    assert last.text == "HELLO WORLT"
+    assert not last.running
+    assert "2 words in 0:01" in last.notice
+
+
+def test_words_heard_before_a_failure_stay(wav):
+    half = Transcript(HELLO.words[:1], 0.7, "hi.wav", complete=False)
+    engine = Engine(Speaker(half, AudioError("hi.wav is damaged.")))
+    *_, before, last = page.transcribe(engine, wav)
+    assert before.running
+    assert not last.running
+    assert last.text == "HELLO"
+    assert "hi.wav is damaged." in last.notice
+
+
+def test_waiting_for_the_model_is_said(wav):
+    first, *_ = page.transcribe(Engine(Speaker(HELLO), ready=False), wav)
+    assert say("loading_queued") in first.notice
+
+
+@pytest.mark.parametrize(
+    ("engine", "sentence"),
+    [
+        (Engine(ModelError("The model 'x' cannot be loaded.")), "The model &#x27;x&#x27; cannot"),
+        (Engine(RuntimeError("secret /home/host/path")), "Something went wrong"),
+        (Engine(Speaker(ValueError("secret"))), "Something went wrong"),
+    ],
+)
+def test_failures_are_one_sentence_without_internals(engine, sentence, wav):
+    *_, last = page.transcribe(engine, wav)
+    assert sentence in last.notice
+    assert "secret" not in last.notice
+
+
+def test_the_embedded_model_says_why_it_is_there():
+    choice = Choice("embedded", "the Hub could not be reached")
+    *_, line = page.model_line(Engine(Speaker(), choice))
+    assert "embedded on cpu, float32" in line
+    assert "the Hub could not be reached" in line
+
+
+def test_a_model_that_does_not_come_is_said_on_the_model_line():
+    *_, line = page.model_line(Engine(ModelError("No such model."), ready=False))
+    assert "No such model." in line
+
+
+def test_a_file_name_cannot_become_markup():
+    assert "<script>" not in page.notice("problem", "<script>alert(1)</script>.wav is no audio")
+
+
+def test_time_left_follows_the_speed(monkeypatch):
+    now = iter([0.0, 1.0, 10.0])
+    monkeypatch.setattr(page.time, "monotonic", lambda: next(now))
+    progress = page.Progress(100.0)
+    assert "left" not in progress(10.0)  # too early to tell
+    assert "0:25 of 1:40, about 0:30 left" in progress(25.0)
+
+
+def test_progress_without_a_known_length():
+    assert "0:30 so far" in page.Progress(None)(30.0)
+
+
+def test_more_sound_than_the_file_declared():
+    assert 'value="12.0" max="12.0"' in page.Progress(10.0)(12.0)
+
+
+def test_downloads_hold_the_corrections():
+    name, contents = page.download(HELLO, "Hello, world", "json")
+    assert name == "hi.json"
+    assert json.loads(contents)["text"] == "Hello, world"
+
+
+def test_a_download_before_anything_was_said():
+    assert page.download(None, "", "srt") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00"), (59.9995, "0:59"), (61, "1:01"), (3599.999, "59:59"), (3725, "1:02:05")],
+)
+def test_clock(seconds, shown):
+    assert page.clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en-US,en;q=0.9,ko;q=0.8", "en"),
+        ("fr-FR,ko;q=0.5", "ko"),
+        ("de", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
+)
+def test_the_language_follows_the_browser(accept, expected):
+    assert language(accept) == expected
+
+
+def test_every_phrase_is_there_in_every_language_with_the_same_blanks():
+    import string
+
+    def blanks(text: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+    assert set(PHRASES) == {"en", "ko"}
+    assert list(KOREAN) == list(ENGLISH)
+    for key, text in ENGLISH.items():
+        assert blanks(KOREAN[key]) == blanks(text), key
+
+
+def test_samples_can_be_played(tmp_path):
+    from asr_core import audio
+
+    clips = page.samples(tmp_path)
+    assert len({clip.sentence for clip in clips}) == len(clips) == 3
+    assert all(len(audio.load(clip.path, 8000)) > 8000 for clip in clips)
