@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from asr_core.text import compose
 from asr_core.transcript import Word
 
 
@@ -126,7 +127,8 @@ class GreedyDecoder:
             return []
         confidence = math.exp(min(0.0, sum(self._peaks) / len(self._peaks)))
         start, end = self._start * self.frame, self._end * self.frame
-        return [Word(self._text, round(start, 3), round(end, 3), round(confidence, 4))]
+        text = compose(self._text)  # of a Korean model that spells jamo
+        return [Word(text, round(start, 3), round(end, 3), round(confidence, 4))]
 
     def _close(self) -> None:
         self._done += self._open()

@@ -1,0 +1,6 @@
+"""How the embedded model and sample were made, to make better ones with the same commands.
+
+python -m asr_core.recipe synthesize --text DIR --output DIR --hours 40
+python -m asr_core.recipe pretrain --speech DIR --synthetic DIR --noise DIR --output DIR
+python -m asr_core.recipe sample
+"""

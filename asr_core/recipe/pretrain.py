@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,8 @@ from transformers import (
 from asr_core import audio, text
 from asr_core.augmentation import Augmentation
 from asr_core.collator import DataCollatorCTCWithPadding
+from asr_core.errors import DataError
+from asr_core.recipe.settings import Recipe
 
 log = logging.getLogger("asr_core")
 
@@ -38,22 +39,6 @@ BANDS = 64  # of the filter bank
 # The characters of facebook/wav2vec2-base-960h, in its order.
 SPELLING = text.Spelling(case="upper")
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What one run does; the defaults made the model that comes with this repository."""
-
-    steps: int = 40_000
-    decay_steps: int = 8_000  # of them, at the end, with the learning rate falling to zero
-    warmup_steps: int = 600
-    learning_rate: float = 1.0e-3
-    batch_seconds: float = 40.0
-    human_share: float = 0.5  # of utterances
-    clean_steps: int = 1_500  # before noise, reverberation and the telephone come in
-    mask_steps: int = 8_000  # before SpecAugment comes in
-    intermediate_weight: float = 0.3  # of the CTC loss at the middle layer (Lee & Watanabe, 2021)
-    seed: int = 7
 
 
 # Shares of the human utterances, by the start of the file's name.
@@ -114,7 +99,7 @@ def filter_bank() -> torch.Tensor:
     time = np.arange(width) - (width - 1) / 2
     filters = []
     for below, center, above in zip(hertz, hertz[1:], hertz[2:], strict=False):
-        # The wider a band, the shorter its window; 10 ms at least, for none of the sound to be lost.
+        # The wider a band, the shorter its window; but 10 ms, or some of the sound would be lost.
         span = np.clip(4 * SAMPLE_RATE / (above - below), 160, width)
         window = np.where(np.abs(time) < span / 2, np.cos(np.pi * time / span) ** 2, 0)
         phase = 2 * np.pi * center / SAMPLE_RATE * time
@@ -186,6 +171,9 @@ class Batches(torch.utils.data.Dataset):
         noise: Path,
     ) -> None:
         self.recipe = recipe
+        for folder, pattern in ((synthetic, "*.parquet"), (noise, "*.ogg")):
+            if not any(folder.glob(pattern)):
+                raise DataError(f"There is no {pattern} in {folder}.")
         self.synthetic = Corpus(sorted(synthetic.glob("*.parquet")))
         self.human = [
             (Words if name == "speech_commands" else Corpus)(

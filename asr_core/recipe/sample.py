@@ -33,7 +33,7 @@ SEEDS = {"train": 14, "test": 41}
 
 
 def telephone(samples: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A FLAC file: speech at `voices.SAMPLE_RATE` as it arrives down a noisy line (G.711 mu-law)."""
+    """A FLAC file: speech at `voices.SAMPLE_RATE` as it comes down a noisy line (G.711 mu-law)."""
     speech = sosfiltfilt(BAND, soxr.resample(samples, voices.SAMPLE_RATE, SAMPLE_RATE))
     noise = sosfiltfilt(BAND, rng.standard_normal(len(speech)))
     speech *= _gain(rng.uniform(*LEVEL)) / _rms(speech)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile as sf
 
+from asr_core.errors import DataError
 from asr_core.recipe import voices
 
 log = logging.getLogger("asr_core")
@@ -103,7 +104,7 @@ def synthesize(text: Path, output: Path, hours: float, processes: int | None = N
     """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there."""
     texts = sentences(text)
     if not texts:
-        raise SystemExit(f"No text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
+        raise DataError(f"There is no text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
     with multiprocessing.Pool(processes, _adopt, (texts,)) as pool:

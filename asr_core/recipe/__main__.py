@@ -1,0 +1,78 @@
+"""`python -m asr_core.recipe COMMAND`: make the speech, the model, the sample."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+
+from asr_core import recipe
+from asr_core.data import SAMPLE_FOLDER
+from asr_core.errors import AsrError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m asr_core.recipe",
+        description=recipe.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    speech = commands.add_parser("synthesize", help="speak text with synthetic voices")
+    speech.add_argument("--text", type=Path, required=True, help="folder of *.txt.xz")
+    speech.add_argument("--output", type=Path, required=True, help="folder for parquet shards")
+    speech.add_argument("--hours", type=float, default=20.0)
+    speech.add_argument("--processes", type=int)
+
+    train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")
+    train.add_argument("--speech", type=Path, required=True, help="folder of *_train.parquet")
+    train.add_argument("--synthetic", type=Path, required=True, help="what synthesize wrote")
+    train.add_argument("--noise", type=Path, required=True, help="folder of *.ogg")
+    train.add_argument("--output", type=Path, required=True)
+    train.add_argument("--start", type=Path, help="weights to start from instead of nothing")
+    from asr_core.recipe.settings import Recipe
+
+    for field in dataclasses.fields(Recipe):
+        train.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+
+    sample = commands.add_parser("sample", help="speak the embedded data set anew")
+    sample.add_argument("--output", type=Path, default=SAMPLE_FOLDER)
+
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        _run(options, Recipe)
+    except AsrError as error:
+        print(f"recipe: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, settings: type) -> None:
+    if options.command == "synthesize":
+        from asr_core.recipe.synthesize import synthesize
+
+        synthesize(options.text, options.output, options.hours, options.processes)
+    elif options.command == "pretrain":
+        from asr_core.recipe.pretrain import pretrain
+
+        names = [field.name for field in dataclasses.fields(settings)]
+        pretrain(
+            settings(**{name: getattr(options, name) for name in names}),
+            options.speech,
+            options.synthetic,
+            options.noise,
+            options.output,
+            options.start,
+        )
+    else:
+        from asr_core.recipe.sample import make_sample
+
+        make_sample(options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

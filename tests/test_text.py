@@ -1,0 +1,97 @@
+"""Transcripts are written as a model spells: any script, nothing lost, the same every time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from transformers import Wav2Vec2CTCTokenizer
+
+from asr_core import text
+from asr_core.errors import OptionError
+
+UPPER = text.Spelling(case="upper")
+LOWER = text.Spelling(case="lower")
+
+
+@pytest.mark.parametrize(
+    ("written", "spelling", "expected"),
+    [
+        ("I’d like to set up a joint account.", UPPER, "I'D LIKE TO SET UP A JOINT ACCOUNT"),
+        ("don't 'quote' the dogs' bowls", LOWER, "don't quote the dogs' bowls"),
+        ("well-known — e.g. “this”…", LOWER, "well known e g this"),
+        ("  two\tspaces\u00a0and\nlines ", LOWER, "two spaces and lines"),
+        ("ﬁve ½ cafés", LOWER, "five 1 2 cafés"),
+        ("cafe\u0301", LOWER, "café"),
+        ("हिन्दी में", LOWER, "हिन्दी में"),
+        ("ภาษาไทย", LOWER, "ภาษาไทย"),
+        ("東京、大阪。", LOWER, "東京 大阪"),
+        ("안녕하세요!", LOWER, "안녕하세요"),
+        ("ΣΊΣΥΦΟΣ", LOWER, "σίσυφος"),
+        ("Straße", text.Spelling(case="keep"), "Straße"),
+        ("Hello, world!", text.Spelling(case="keep", punctuation="keep"), "Hello, world!"),
+        ("?!", LOWER, ""),
+        ("", LOWER, ""),
+    ],
+)
+def test_normalisation(written, spelling, expected):
+    assert text.normalize(written, spelling) == expected
+    assert text.normalize(expected, spelling) == expected
+
+
+def test_jamo_there_and_back_is_exact():
+    every = "".join(map(chr, range(0xAC00, 0xD7A4)))
+    apart = text.decompose(every)
+    assert not set(apart) & set(every)
+    assert len(set(apart)) == 19 + 21 + 27
+    assert text.compose(apart) == every
+    assert text.decompose("latin 東京 é") == "latin 東京 é"
+
+
+def test_vocabulary_is_the_same_whatever_the_order_of_the_rows():
+    rows = ["zebra", "don't", "año 7", "안녕"]
+    made = text.vocabulary(rows)
+    assert made == text.vocabulary(reversed(rows))
+    assert list(made)[:5] == ["<pad>", "<s>", "</s>", "<unk>", "|"]
+    assert made["<pad>"] == 0
+    assert " " not in made
+    assert set("zebradon'tño7안녕") <= set(made)
+
+
+def tokenizer(tmp_path, characters: str, **options) -> Wav2Vec2CTCTokenizer:
+    path = tmp_path / "vocab.json"
+    path.write_text(json.dumps(text.vocabulary([characters])), encoding="utf-8")
+    return Wav2Vec2CTCTokenizer(str(path), **options)
+
+
+@pytest.mark.parametrize(
+    ("characters", "options", "spelling"),
+    [
+        ("ABC'", {}, text.Spelling("upper")),
+        ("abc'", {}, text.Spelling("lower")),
+        ("abAB", {}, text.Spelling("keep")),
+        ("ABC", {"do_lower_case": True}, text.Spelling("upper")),
+        ("abc.,?", {}, text.Spelling("lower", "keep")),
+        ("안녕", {}, text.Spelling("keep")),
+        ("\u1112\u1161\u11ab", {}, text.Spelling("keep", hangul="jamo")),
+    ],
+)
+def test_spelling_follows_the_tokenizer(tmp_path, characters, options, spelling):
+    assert text.Spelling.of(tokenizer(tmp_path, characters, **options)) == spelling
+
+
+def test_characters_outside_the_vocabulary_are_counted(tmp_path):
+    found = text.unknown(["AÑA 7", "ÑB"], tokenizer(tmp_path, "AB"))
+    assert found == {"Ñ": 2, "7": 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "frames"), [([], 0), ([5], 1), ([5, 6], 2), ([5, 5], 3), ([5, 5, 5, 6, 6], 8)]
+)
+def test_repeats_need_a_blank_between(labels, frames):
+    assert text.frames_needed(labels) == frames
+
+
+def test_an_unknown_option_lists_those_there_are():
+    with pytest.raises(OptionError, match="'Upper' is not one of keep, lower, upper"):
+        text.Spelling(case="Upper")
