@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     checkpoint = training.starting_point(options, arguments)
     destination = hub.destination(arguments) if options.push_to_hub else None
     log.info("Preset %s, %s", options.preset, training.device_line(arguments))
+    log.info("%s", training.resolved(options, arguments))
 
     # 1. Data: who said what, in which part; then the characters to spell it with.
     parts = training.load_parts(options, arguments.seed)

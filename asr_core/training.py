@@ -641,6 +641,12 @@ def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1, default=str), "utf-8")
 
 
+def resolved(options: Options, arguments: TrainingArguments) -> str:
+    """Every value that the preset names, as it is now that the flags have been heard."""
+    values = {**asdict(options), **arguments.to_dict()}
+    return "  ".join(f"{name} {values[name]}" for name in PRESETS[options.preset])
+
+
 def device_line(arguments: TrainingArguments) -> str:
     """Where and how precisely the training runs, in words."""
     precision = "bfloat16" if arguments.bf16 else "float16" if arguments.fp16 else "float32"

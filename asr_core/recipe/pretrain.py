@@ -10,6 +10,7 @@ import json
 import logging
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pyarrow.parquet as pq
 import torch
@@ -94,8 +95,7 @@ def filter_bank() -> torch.Tensor:
     a small model hours of speech (Zeghidour et al., 2018, start from such filters too).
     """
     width = 400
-    mels = np.linspace(*(1127 * np.log1p(np.array([60, 7600]) / 700)), BANDS + 2)
-    hertz = 700 * np.expm1(mels / 1127)
+    hertz = librosa.mel_frequencies(BANDS + 2, fmin=60, fmax=7600, htk=True)
     time = np.arange(width) - (width - 1) / 2
     filters = []
     for below, center, above in zip(hertz, hertz[1:], hertz[2:], strict=False):

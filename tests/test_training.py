@@ -1,0 +1,187 @@
+"""What keeps watch while a model learns: batches, collapse, metrics, precision, presets."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from transformers import AutoModelForCTC, AutoProcessor, EvalPrediction
+
+from asr_core import data, presets, training
+from asr_core.errors import OptionError
+
+
+def test_batches_by_duration_hold_every_row_once_within_the_budget():
+    lengths = np.random.default_rng(0).integers(8_000, 160_000, size=500).tolist()
+    batches = training.DurationBatches(lengths, 400_000, seed=1)
+    rows = [row for batch in batches for row in batch]
+    assert sorted(rows) == list(range(500))
+    padded = [len(batch) * max(lengths[row] for row in batch) for batch in batches]
+    assert max(padded) <= 400_000
+    # Of similar length: hardly any padding.
+    assert sum(padded) < 1.1 * sum(lengths)
+
+
+def test_every_epoch_has_an_order_of_its_own_that_can_be_had_again():
+    batches = training.DurationBatches(list(range(1, 101)), 300, seed=1)
+    first, again = list(batches), list(batches)
+    assert first == again
+    batches.set_epoch(1)
+    assert list(batches) != first
+    assert sorted(map(sorted, batches)) == sorted(map(sorted, first))
+
+
+def test_one_row_longer_than_the_budget_is_a_batch_alone():
+    assert sorted(map(len, training.DurationBatches([10, 500, 10], 100, seed=0))) == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory):
+    """A model that answers every frame with the blank, and will not soon stop to."""
+    folder = tiny.wav2vec2(tmp_path_factory.mktemp("blank"))
+    model = AutoModelForCTC.from_pretrained(folder)
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+        model.lm_head.bias.zero_()
+        model.lm_head.bias[model.config.pad_token_id] = 50.0
+    model.save_pretrained(folder)
+    return folder
+
+
+def run(folder, output, *flags: str) -> training.CTCTrainer:
+    options, arguments = training.parse(
+        [
+            *("--preset", "quickstart", "--model", str(folder), "--output_dir", str(output)),
+            *("--train_split", "train[:4]", "--batch_seconds", "8", "--save_strategy", "no"),
+            *("--load_best_model_at_end", "False", "--logging_steps", "1", *flags),
+        ]
+    )
+    rows = data.load("sample", split="train[:4]")
+    processor, new = training.load_processor(options, rows["transcription"], output)
+    model, _ = training.load_model(options, processor, new)
+    prepared = data.prepare(rows, processor, training.Frames.of(model, processor)).rows
+    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    training.run(trainer, None)
+    return trainer
+
+
+STUCK = "--max_steps 2 --warmup_steps 0 --learning_rate 1e-8 --eval_strategy steps --eval_steps 1"
+
+
+def test_a_run_that_collapsed_says_what_to_change(blank, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        run(blank, tmp_path, *STUCK.split())
+    said = [r.message for r in caplog.records if "says nothing" in r.message]
+    assert said
+    assert "100% of the hypotheses are empty" in said[0]
+    assert "raise --learning_rate (now 1e-08" in said[0]
+
+
+def test_while_it_warms_up_nobody_is_alarmed(blank, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        run(blank, tmp_path, *STUCK.split(), "--warmup_steps", "100")
+    assert not [r for r in caplog.records if "says nothing" in r.message]
+
+
+def test_progress_tells_step_loss_rate_and_time_left(blank, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        run(blank, tmp_path, *STUCK.split())
+    lines = [r.message for r in caplog.records if r.message.startswith("step ")]
+    assert any("step 1/2" in line and "loss" in line and "left" in line for line in lines)
+    assert any("WER" in line and "CER" in line for line in lines)
+
+
+def test_rows_joined_with_padding_spell_nothing_more(tmp_path):
+    processor = AutoProcessor.from_pretrained(tiny.wav2vec2(tmp_path))
+    ids = processor.tokenizer("SO").input_ids
+    predictions = np.array([[*ids, -100, -100], [*ids, 0, ids[0]]])
+    labels = np.array([[*ids, -100], [*ids, ids[0]]])
+    measured = training.Measure(processor)(EvalPrediction(predictions, labels))
+    assert measured["wer"] == 0.0
+    assert measured["empty_hypotheses"] == 0.0
+
+
+def test_only_the_best_columns_are_kept_of_an_evaluation():
+    logits = torch.randn(2, 5, 32)
+    kept = training.most_probable((logits, None), torch.zeros(2, 3))
+    assert kept.shape == (2, 5)
+    assert torch.equal(kept, logits.argmax(-1))
+
+
+def test_the_guide_preset_has_the_guides_values():
+    options, arguments = training.parse(["--preset", "guide"])
+    assert (options.model, options.dataset) == ("facebook/wav2vec2-base", "PolyAI/minds14")
+    assert options.dataset_config == "en-US"
+    assert arguments.learning_rate == 1e-5
+    assert arguments.max_steps == 2000
+    assert arguments.warmup_steps == 500
+    assert arguments.gradient_accumulation_steps == 2
+    assert arguments.metric_for_best_model == "wer" and not arguments.greater_is_better
+    assert str(arguments.train_sampling_strategy).endswith("group_by_length")
+
+
+def test_flags_come_after_the_preset():
+    options, arguments = training.parse(
+        ["--preset=quickstart", "--learning_rate", "5e-5", "--freeze", "base"]
+    )
+    assert options.model == "embedded"
+    assert options.freeze == "base"
+    assert arguments.learning_rate == 5e-5
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_can_be_parsed(name):
+    options, _ = training.parse(["--preset", name])
+    assert options.preset == name
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--preset nope", "--preset nope is not one of recommended, guide, quickstart"),
+        ("--freeze all", "--freeze all is not one of none, feature_encoder, base"),
+        ("--augment echo", "--augment echo is not one of none, all, speed"),
+        ("--case Upper", "'Upper' is not one of keep, lower, upper"),
+        ("--test_size 0", "a part of the rows must be left"),
+        ("--patience 3 --load_best_model_at_end False", "--patience needs"),
+        ("--nonsense 1", "There is no option --nonsense"),
+        ("--eval_strategy no", "save and eval strateg"),
+    ],
+)
+def test_bad_flags_are_one_sentence(flags, sentence):
+    with pytest.raises(OptionError) as caught:
+        training.parse(flags.split())
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_frozen_parts_do_not_learn(tmp_path):
+    folder = tiny.wav2vec2(tmp_path)
+    options, _ = training.parse(["--model", str(folder), "--freeze", "feature_encoder"])
+    model, fresh = training.load_model(options, AutoProcessor.from_pretrained(folder))
+    learns = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any("feature_extractor" in name for name in learns)
+    assert any("lm_head" in name for name in learns)
+    assert not fresh
+    assert model.config.ctc_loss_reduction == "mean" and model.config.ctc_zero_infinity
+
+
+def test_clips_grouped_by_length_really_are(tmp_path):
+    """The guide stores a batch axis, and then every length is 1."""
+    folder = tiny.wav2vec2(tmp_path / "model")
+    options, arguments = training.parse(
+        ["--preset", "guide", "--model", str(folder), "--output_dir", str(tmp_path)]
+    )
+    rows = data.load("sample", split="train[:32]")
+    processor, new = training.load_processor(options, rows["transcription"], tmp_path)
+    model, _ = training.load_model(options, processor, new)
+    prepared = data.prepare(rows, processor, training.Frames.of(model, processor)).rows
+    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    spread = [
+        np.ptp(batch["input_values"].shape[1] - (batch["input_values"] == 0).sum(1).numpy())
+        for batch in trainer.get_train_dataloader()
+    ]
+    assert np.mean(spread) < np.ptp(prepared["length"]) / 2
