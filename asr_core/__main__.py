@@ -8,9 +8,13 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asr_core import subtitles
 from asr_core.errors import AsrError, OptionError
+
+if TYPE_CHECKING:
+    from asr_core.recognizer import Recognizer
 
 log = logging.getLogger("asr_core")
 
@@ -47,10 +51,8 @@ def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _transcribe(options: argparse.Namespace) -> int:
-    from asr_core.recognizer import Recognizer
-
     targets = _targets(options.files, options.format, options.output_dir)
-    recognizer = Recognizer(options.model, options.device, options.dtype)
+    recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
     failures = 0
     results = recognizer.transcribe_many(options.files, return_errors=True)
@@ -98,7 +100,6 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from asr_core import evaluation, evaluation_page, models
-    from asr_core.recognizer import Recognizer
 
     models.quiet()
     for path in filter(None, (options.json, options.html)):
@@ -106,7 +107,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     rows = _rows(options)
     results = []
     for model in filter(None, (options.baseline, options.model)):
-        recognizer = Recognizer(model, options.device, options.dtype)
+        recognizer = _recognizer(options, model)
         log.info("%s, %d rows", recognizer, len(rows))
         results.append(evaluation.evaluate(recognizer, _shown(rows), options.dataset))
     result, baseline = results[-1], results[0] if options.baseline else None
@@ -156,8 +157,20 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="embedded", help="'embedded', a directory or an id of the Hub"
     )
+    parser.add_argument(
+        "--language_model", default="auto", metavar="DIR", help="'auto': the model's own; or 'none'"
+    )
+    parser.add_argument("--hotwords", default="", help="words and names to favour, with commas")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+
+
+def _recognizer(options: argparse.Namespace, model: str) -> Recognizer:
+    from asr_core.recognizer import Recognizer
+
+    return Recognizer(
+        model, options.device, options.dtype, options.language_model, options.hotwords
+    )
 
 
 def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -204,6 +217,10 @@ def _module(name: str):
 
 COMMANDS = {
     "transcribe": ("Write down what is said in recordings.", _transcribe_arguments, _transcribe),
+    "language-model": (
+        "Build a language model from text, and weigh it.",
+        *_module("asr_core.language_model_commands"),
+    ),
     "evaluate": ("Measure a model on a dataset.", _evaluate_arguments, _evaluate),
 }
 

@@ -1,0 +1,170 @@
+"""Emissions -> words with a language model, hotwords or both: the beam search as a decoder.
+
+Unknown words can come out: a word outside the language model's vocabulary is spelt as it is heard,
+at a price (`Weights.unknown`). Times and confidence come from the best alignment of what is said.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr_core import search
+from asr_core.lexicon import Vocabulary
+from asr_core.transcript import Word
+
+CHUNK = 256  # frames between two looks at what can no longer change
+LONGEST = 2000  # columns that may stay open to change, so that memory is bounded
+
+
+class BeamDecoder:
+    """Prefix beam search over a `Vocabulary`; memory grows with the words only.
+
+    `frame` is the time from one frame to the next, in seconds.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, frame: float) -> None:
+        self.vocabulary = vocabulary
+        self.frame = frame
+        alphabet, weights = vocabulary.alphabet, vocabulary.weights
+        limits = (getattr(weights, name) for name in search.Limits._fields)
+        self._limits = search.Limits(*map(float, limits))  # one type, or numba compiles again
+        self._beams = np.zeros(weights.width, search.HYPOTHESIS)
+        self._spare = np.zeros(weights.width * (len(alphabet.tokens) + 1), search.HYPOTHESIS)
+        self._slots = 1 << (2 * len(self._spare)).bit_length()
+        self._history = np.zeros(1 + (weights.width + 1) * CHUNK, search.HISTORY)
+        self._count = self._used = 1
+        self._frames = 0
+        first = self._beams[0]
+        first["last"], first["spelt"] = alphabet.blank, search.NEVER
+        first["state"] = vocabulary.begin
+        self._history[0] = (-1, alphabet.blank, 0, 0, 0.0)
+        self._done: list[Word] = []  # can no longer change
+        self._spelling = _Spelling()  # of the word after those
+
+    def feed(self, emissions: np.ndarray) -> None:
+        emissions = np.maximum(np.ascontiguousarray(emissions, np.float32), -1e4)
+        for start in range(0, len(emissions), CHUNK):
+            self._advance(emissions[start : start + CHUNK])
+
+    def settled(self) -> tuple[Word, ...]:
+        return tuple(self._done)
+
+    def words(self) -> tuple[Word, ...]:
+        return self._read(self._beams[0])
+
+    def fork(self) -> BeamDecoder:
+        twin = copy.copy(self)
+        twin._beams, twin._history = self._beams.copy(), self._history.copy()
+        twin._done, twin._spelling = self._done.copy(), copy.copy(self._spelling)
+        return twin
+
+    def finish(self) -> tuple[Word, ...]:
+        """All words, each hypothesis judged as a sentence that ends here."""
+        known = self.vocabulary
+        scores = []
+        for beam in self._beams[: self._count]:
+            state, language = search.close(
+                known.ngrams, known.lexicon, self._limits, *beam[["state", "node", "language"]]
+            )
+            ending, _ = search.step(known.ngrams, state, search.END)
+            heard = beam["score"] - beam["language"]
+            scores.append(heard + language + self._limits.alpha * ending)
+        best = self._beams[int(np.argmax(scores))]
+        self._beams[0], self._count = best, 1
+        return self._read(best)
+
+    def _advance(self, emissions: np.ndarray) -> None:
+        known = self.vocabulary
+        needed = self._used + len(self._beams) * len(emissions)
+        if needed > len(self._history):
+            self._history = np.concatenate([self._history, np.zeros(needed, search.HISTORY)])
+        self._count, self._used = search.advance(
+            emissions,
+            self._frames,
+            known.ngrams,
+            known.lexicon,
+            known.columns,
+            self._limits,
+            self._beams,
+            self._count,
+            self._history,
+            self._used,
+            self._spare,
+            np.zeros((self._slots, 2), np.int32),
+        )
+        self._frames += len(emissions)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Turn what all hypotheses agree on into words, and forget how it came about."""
+        root = search.agreed(self._history, self._used, self._beams, self._count)
+        self._spell(root, self._spelling, self._done)
+        self._used = search.shorten(self._history, self._used, self._beams, self._count, root)
+        if self._used > LONGEST:
+            self._count = 1
+            root = int(self._beams[0]["history"])
+            self._spell(root, self._spelling, self._done)
+            self._used = search.shorten(self._history, self._used, self._beams, 1, root)
+
+    def _read(self, beam: np.void) -> tuple[Word, ...]:
+        spelling, done = copy.copy(self._spelling), self._done.copy()
+        entry = int(beam["history"])
+        self._spell(entry, spelling, done)
+        column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
+        self._add(spelling, done, column, start, int(beam["end"]), float(beam["peak"]))
+        spelling.close(done, self.frame)
+        return tuple(done)
+
+    def _spell(self, entry: int, spelling: _Spelling, done: list[Word]) -> None:
+        """Spell the columns that lead to `entry`, without its own, whose end is not known yet."""
+        path = []
+        while entry > 0:
+            _, _, _, end, peak = self._history[entry]
+            entry = int(self._history["parent"][entry])
+            column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
+            path.append((column, start, int(end), float(peak)))
+        for column, start, end, peak in reversed(path):
+            self._add(spelling, done, column, start, end, peak)
+
+    def _add(
+        self, spelling: _Spelling, done: list[Word], column: int, start: int, end: int, peak: float
+    ) -> None:
+        if column == self.vocabulary.alphabet.blank:
+            return  # the beginning
+        token = self.vocabulary.alphabet.tokens[column]
+        if token.startswith(" "):
+            spelling.close(done, self.frame)
+        if token.strip():
+            spelling.add(token.strip(), start, end, peak)
+        if token.endswith(" "):
+            spelling.close(done, self.frame)
+
+
+@dataclass
+class _Spelling:
+    """A word that is being spelt; `start` and `end` are frames."""
+
+    text: str = ""
+    start: int = 0
+    end: int = 0
+    log_probability: float = 0.0
+    characters: int = 0
+
+    def add(self, text: str, start: int, end: int, peak: float) -> None:
+        if not self.text:
+            self.start = start
+        self.text += text
+        self.end = end
+        self.log_probability += peak
+        self.characters += 1
+
+    def close(self, done: list[Word], frame: float) -> None:
+        if self.text:
+            confidence = math.exp(min(0.0, self.log_probability / self.characters))
+            start, end = round(self.start * frame, 3), round(self.end * frame, 3)
+            done.append(Word(self.text, start, end, round(confidence, 4)))
+        self.__init__()

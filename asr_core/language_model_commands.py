@@ -1,0 +1,81 @@
+"""`python -m asr_core language-model build|tune`: make a language model, and weigh it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    build = actions.add_parser("build", help="learn from text files")
+    build.add_argument("texts", nargs="+", metavar="TEXT", help="plain, .gz, .bz2, .xz or .zst")
+    build.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    build.add_argument("--order", type=int, default=3, help="words looked at together, 1 to 6")
+    build.add_argument("--size", type=float, default=100.0, help="pruned to so many megabytes")
+    build.add_argument("--vocabulary", type=int, default=65_536, help="the commonest words only")
+    build.add_argument("--min_count", type=int, default=1, help="leave out words rarer than this")
+
+    tune = actions.add_parser("tune", help="find its weights on a dataset, and store them in it")
+    tune.add_argument("folder", metavar="DIR", help="of the language model")
+    tune.add_argument("--model", default="embedded", help="that hears the recordings")
+    tune.add_argument(
+        "--dataset", required=True, nargs="+", help="as for `evaluate`; several add up"
+    )
+    tune.add_argument("--split", help="as in 'test[:100]'; default: the test part if there is one")
+    tune.add_argument("--max_samples", type=int, help="of each dataset, evenly picked")
+    tune.add_argument("--beam", type=int, help="hypotheses to keep; more are slower")
+    tune.add_argument("--dry_run", action="store_true", help="measure and print, store nothing")
+
+
+def run(options: argparse.Namespace) -> int:
+    return {"build": _build, "tune": _tune}[options.action](options)
+
+
+def _build(options: argparse.Namespace) -> int:
+    from asr_core import language_model
+
+    language_model.build(
+        options.texts,
+        options.output,
+        order=options.order,
+        megabytes=options.size,
+        vocabulary=options.vocabulary,
+        minimum=options.min_count,
+    )
+    size = (Path(options.output) / language_model.NUMBERS).stat().st_size
+    print(f"{options.output}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from tqdm import tqdm
+
+    from asr_core import data, language_model, tuning
+    from asr_core.recognizer import Recognizer
+
+    known = language_model.load(options.folder)
+    if options.beam:
+        known = known.with_weights(width=options.beam)
+    recognizer = Recognizer(options.model, language_model="none")
+    rows = []
+    for dataset in options.dataset:
+        names = data.splits(dataset)
+        part = data.load(dataset, split=options.split or data.test_split(names) or names[0])
+        if options.max_samples and options.max_samples < len(part):
+            part = part.select(range(0, len(part), -(-len(part) // options.max_samples)))
+        rows += [part]
+    heard = tuning.listen(
+        recognizer,
+        tqdm((row for part in rows for row in part), total=sum(map(len, rows)), unit="clip"),
+    )
+    found = tuning.tune(recognizer, known, heard)
+    print(found)
+    if not options.dry_run:
+        about = {"tuned_on": options.dataset, "wer": round(found.wer, 4)}
+        language_model.save_weights(options.folder, found.weights, **about)
+        print(f"{options.folder}: {replace(found.weights)}")
+    return 0

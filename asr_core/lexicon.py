@@ -1,0 +1,155 @@
+"""What a beam search knows: letters, words and how probable they are, ready for `search`."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr_core import search
+from asr_core.decoding import Alphabet
+from asr_core.errors import ModelError, OptionError
+from asr_core.language_model import LanguageModel, Weights
+from asr_core.ngrams import SPECIAL
+
+SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
+NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Made once, used by any number of decoders."""
+
+    alphabet: Alphabet
+    ngrams: search.Ngrams
+    lexicon: search.Lexicon
+    columns: search.Columns
+    weights: Weights
+    begin: int  # state of the n-grams before the first word
+
+    @classmethod
+    def of(
+        cls,
+        alphabet: Alphabet,
+        language_model: LanguageModel | None = None,
+        hotwords: Sequence[str] = (),
+    ) -> Vocabulary:
+        """Hotwords are words or phrases; those that the language model does not know are added.
+
+        Raises ModelError when the language model was made for another alphabet, OptionError when a
+        hotword cannot be spelt.
+        """
+        letters = {c: i for i, c in enumerate(sorted(set(_fold("".join(alphabet.tokens))) - {" "}))}
+        weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
+        ngrams = language_model.ngrams if language_model else _silent()
+        spellings: dict[str, tuple[int, float]] = {}  # word -> number for the n-grams, bonus
+        if language_model:
+            for number, word in enumerate(language_model.words[len(SPECIAL) :], len(SPECIAL)):
+                if letters.keys() >= set(folded := _fold(word)):
+                    spellings[folded] = (number, 0.0)
+            if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
+                raise ModelError(
+                    f"The language model {language_model.name} was made for another alphabet: the "
+                    f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
+                    "words. Build one from text in the model's language."
+                )
+        for hotword in " ".join(hotwords).split():
+            word = _fold(hotword)
+            if missing := set(word) - letters.keys():
+                raise OptionError(
+                    f"The hotword '{hotword}' cannot be spelt: the model has no "
+                    f"{', '.join(sorted(missing))}."
+                )
+            number, _ = spellings.get(word, (search.UNKNOWN, 0.0))
+            spellings[word] = (number, weights.hotword * len(word))
+        return cls(
+            alphabet,
+            ngrams,
+            _lexicon(spellings, letters, ngrams, weights),
+            _columns(alphabet, letters),
+            weights,
+            language_model.begin if language_model else search.EMPTY,
+        )
+
+
+def _fold(text: str) -> str:
+    """Letters without case; Hangul as jamo, whichever way the alphabet writes them."""
+    return unicodedata.normalize("NFD", text.lower()) if not text.isascii() else text.lower()
+
+
+def _columns(alphabet: Alphabet, letters: dict[str, int]) -> search.Columns:
+    codes = [
+        [search.SPACE if c == " " else letters[c] for c in _fold(token)]
+        if column != alphabet.blank
+        else []
+        for column, token in enumerate(alphabet.tokens)
+    ]
+    first = np.cumsum([0, *map(len, codes)]).astype(np.int32)
+    return search.Columns(np.array(list(itertools.chain(*codes)), np.int32), first, alphabet.blank)
+
+
+def _lexicon(
+    spellings: dict[str, tuple[int, float]],
+    letters: dict[str, int],
+    ngrams: search.Ngrams,
+    weights: Weights,
+) -> search.Lexicon:
+    """The trie of all words, breadth first, with the best unigram below each node as outlook."""
+    words = sorted(spellings, key=lambda word: [letters[c] for c in word])
+    entries = np.array([spellings[word] for word in words], float).reshape(-1, 2)
+    number, bonus = entries[:, 0].astype(np.int32), entries[:, 1].astype(np.float32)
+    hope = weights.alpha * ngrams.log_probability[number].astype(np.float64)
+    lengths = np.array([len(word) for word in words], int)
+    spelt = np.full((len(words), lengths.max(initial=0) + 1), -1, np.int32)
+    inside = np.arange(spelt.shape[1]) < lengths[:, None]
+    spelt[inside] = [letters[c] for word in words for c in word]
+    shared = np.zeros(len(words), int)  # letters that a word begins with as the one before does
+    if len(words) > 1:
+        shared[1:] = (spelt[1:] != spelt[:-1]).argmax(axis=1)
+
+    letter, first, entry, ahead = [np.zeros(1, np.int32)], [], [], []
+    at = np.zeros(len(words), int)  # node that each word has come to
+    rows = np.arange(len(words))
+    for depth in range(spelt.shape[1]):
+        ends = rows[lengths[rows] == depth]
+        size = len(letter[-1])
+        here = np.full(size, -1, np.int32)
+        here[at[ends]] = ends
+        outlook = np.full(size, -np.inf)
+        np.maximum.at(outlook, at[rows], hope[rows])
+        warmth = np.zeros(size)
+        np.maximum.at(warmth, at[rows], np.where(bonus[rows] > 0, weights.hotword * depth, 0.0))
+        entry.append(here)
+        ahead.append(outlook + warmth)
+        rows = rows[lengths[rows] > depth]
+        new = np.zeros(len(words), bool)
+        new[rows] = shared[rows] <= depth
+        parents = at[rows[new[rows]]]
+        letter.append(spelt[rows[new[rows]], depth])
+        first.append(np.bincount(parents, minlength=size))
+        at[rows] = np.cumsum(new[rows]) - 1
+    ahead[0][:] = 0.0  # nothing is hoped for before the first letter
+    return search.Lexicon(
+        np.concatenate(letter).astype(np.int32),
+        (1 + np.concatenate([[0], np.cumsum(np.concatenate(first))])).astype(np.int32),
+        np.concatenate(entry),
+        np.concatenate(ahead).astype(np.float32),
+        number,
+        bonus,
+        weights.alpha * float(ngrams.log_probability[search.UNKNOWN]) + weights.unknown,
+    )
+
+
+def _silent() -> search.Ngrams:
+    """N-grams that say nothing: every word is as probable as any other."""
+    unigrams = len(SPECIAL)
+    return search.Ngrams(
+        np.arange(unigrams, dtype=np.uint16),
+        np.full(unigrams + 1, unigrams, np.int32),
+        np.zeros(unigrams, np.float32),
+        np.zeros(unigrams, np.float32),
+        np.full(unigrams, search.EMPTY, np.int32),
+    )

@@ -1,0 +1,380 @@
+"""The inner loop of the beam search, compiled by numba: a prefix beam search over words.
+
+Prefix search for CTC (Graves, 2012, section 7.5; Hannun et al., 2014, https://arxiv.org/abs/1408.2873)
+with a back-off n-gram over words, a letter trie that looks ahead to the best word still possible
+(Ortmanns et al., 1996), words outside the trie, and recombination of hypotheses that differ only in
+what no longer matters.
+
+Both the trie of letters and the n-grams are one structure: nodes in breadth-first order, so that
+the children of node i are the sorted slice first[i]:first[i + 1].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from asr_core.errors import OptionError
+
+try:
+    from numba import njit
+except ImportError as error:
+    raise OptionError(
+        "A language model and hotwords need numba: `pip install numba`, or do without them "
+        "(`--language_model none`)."
+    ) from error
+
+ROOT = 0  # of the trie: no letter of a word has come yet
+OUTSIDE = -1  # of the trie: the word being spelt is not in it
+EMPTY = -1  # state of the n-grams that remembers no word
+SPACE = -1  # among the letters of a column: a word ends or begins
+BEGIN, END, UNKNOWN = 0, 1, 2  # words of every vocabulary: <s>, </s>, <unk>
+NEVER = -1e30  # log-probability of the impossible
+
+
+class Ngrams(NamedTuple):
+    """A back-off model: natural logarithms, one node for each n-gram, unigrams first."""
+
+    word: np.ndarray  # (nodes,): the last word of the n-gram
+    first: np.ndarray  # (states + 1,) int32: first child, of all orders but the highest
+    log_probability: np.ndarray  # (nodes,) float32
+    backoff: np.ndarray  # (states,) float32
+    link: np.ndarray  # (states,) int32: the longest shorter suffix that is a node, or EMPTY
+
+
+class Lexicon(NamedTuple):
+    """A trie of letters; `entry` numbers its words."""
+
+    letter: np.ndarray  # (nodes,): code of the letter that leads here
+    first: np.ndarray  # (nodes + 1,) int32
+    entry: np.ndarray  # (nodes,) int32: the word that ends here, or -1
+    ahead: np.ndarray  # (nodes,) float32: score to hope for, given out letter by letter
+    word: np.ndarray  # (entries,) int32: as the n-grams know it
+    bonus: np.ndarray  # (entries,) float32
+    outside: float  # score to hope for once the trie has been left
+
+
+class Columns(NamedTuple):
+    """What the columns of the emissions spell: letters[first[i]:first[i + 1]]."""
+
+    letters: np.ndarray  # int32 codes, or SPACE
+    first: np.ndarray  # (columns + 1,) int32
+    blank: int
+
+
+class Limits(NamedTuple):
+    alpha: float  # weight of the n-grams' log-probabilities
+    beta: float  # added for each word
+    unknown: float  # added for each word outside the lexicon
+    letter: float  # and for each of its letters after those that the lexicon knows
+    beam: float  # hypotheses this much worse than the best are dropped
+    token: float  # columns this much less probable than the best are not tried
+    skip: float  # frames whose blank is more probable than this extend nothing
+
+
+HYPOTHESIS = np.dtype(
+    [
+        ("prefix", np.uint64),  # hash of all columns spelt
+        ("state", np.int32),  # of the n-grams
+        ("node", np.int32),  # of the trie
+        ("last", np.int32),  # column
+        ("history", np.int32),  # index into the history
+        ("fresh", np.int32),  # 1: `last` was spelt in this frame and is not in the history yet
+        ("end", np.int32),  # frame after the last one of `last`
+        ("peak", np.float64),  # highest log-probability of `last`
+        ("blank", np.float64),  # log-probability of all alignments that end in a blank
+        ("spelt", np.float64),  # and of those that end in `last`
+        ("language", np.float64),  # score of the words, with what is hoped for
+        ("score", np.float64),  # everything
+    ]
+)
+HISTORY = np.dtype(
+    [
+        ("parent", np.int32),
+        ("column", np.int32),
+        ("start", np.int32),  # frame
+        ("parent_end", np.int32),  # known only now that the next column has come
+        ("parent_peak", np.float64),
+    ]
+)
+
+
+@njit(cache=True, nogil=True)
+def add(a, b):
+    """log(exp(a) + exp(b))"""
+    if a < b:
+        a, b = b, a
+    return a if b < a - 30.0 else a + np.log1p(np.exp(b - a))
+
+
+@njit(cache=True, nogil=True)
+def find(values, low, high, value):
+    """The index of `value` in the sorted slice values[low:high], or -1."""
+    end = high
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and values[low] == value else -1
+
+
+@njit(cache=True, nogil=True)
+def step(ngrams, state, word):
+    """(log-probability of `word` after `state`, next state)"""
+    score = 0.0
+    found = False
+    states = len(ngrams.backoff)
+    while state != EMPTY:
+        child = find(ngrams.word, ngrams.first[state], ngrams.first[state + 1], word)
+        if child >= 0:
+            if not found:
+                score += ngrams.log_probability[child]
+                found = True
+            if child < states:
+                return score, shortest(ngrams, child)
+        if not found:
+            score += ngrams.backoff[state]
+        state = ngrams.link[state]
+    if not found:
+        score += ngrams.log_probability[word]
+    return score, shortest(ngrams, word)
+
+
+@njit(cache=True, nogil=True)
+def shortest(ngrams, state):
+    """The state without the words that no n-gram goes on from."""
+    while state != EMPTY and ngrams.first[state] == ngrams.first[state + 1]:
+        state = ngrams.link[state]
+    return state
+
+
+@njit(cache=True, nogil=True)
+def links(ngrams, parent):
+    """Fill `ngrams.link`; unigrams come first, so every shorter suffix is ready when needed."""
+    for node in range(len(ngrams.backoff)):
+        ngrams.link[node] = EMPTY
+        if parent[node] != EMPTY:
+            word = ngrams.word[node]
+            ngrams.link[node] = word
+            state = ngrams.link[parent[node]]
+            while state != EMPTY:
+                child = find(ngrams.word, ngrams.first[state], ngrams.first[state + 1], word)
+                if child >= 0:
+                    ngrams.link[node] = child
+                    break
+                state = ngrams.link[state]
+
+
+@njit(cache=True, nogil=True)
+def close(ngrams, lexicon, limits, state, node, language):
+    """(state, language score) when the word being spelt ends."""
+    if node == ROOT:
+        return state, language
+    entry = lexicon.entry[node] if node != OUTSIDE else -1
+    language -= lexicon.ahead[node] if node != OUTSIDE else lexicon.outside
+    word = lexicon.word[entry] if entry >= 0 else UNKNOWN
+    bonus = lexicon.bonus[entry] if entry >= 0 else limits.unknown
+    score, state = step(ngrams, state, word)
+    return state, language + limits.alpha * score + limits.beta + bonus
+
+
+@njit(cache=True, nogil=True)
+def spell(ngrams, lexicon, columns, limits, column, state, node, language):
+    """(state, node, language score) after the letters of one column."""
+    for i in range(columns.first[column], columns.first[column + 1]):
+        letter = columns.letters[i]
+        if letter == SPACE:
+            state, language = close(ngrams, lexicon, limits, state, node, language)
+            node = ROOT
+        elif node == OUTSIDE:
+            language += limits.letter
+        else:
+            child = find(lexicon.letter, lexicon.first[node], lexicon.first[node + 1], letter)
+            ahead = lexicon.ahead[child] if child >= 0 else lexicon.outside
+            language += ahead - lexicon.ahead[node]
+            node = child if child >= 0 else OUTSIDE
+    return state, node, language
+
+
+@njit(cache=True, nogil=True)
+def slot(table, stamp, candidates, prefix):
+    """Where `prefix` is, or could be put, in the hash table of this frame."""
+    mask = np.uint64(len(table) - 1)
+    at = (prefix ^ (prefix >> np.uint64(29))) & mask
+    while table[at, 0] == stamp and candidates[table[at, 1]].prefix != prefix:
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@njit(cache=True, nogil=True)
+def advance(
+    emissions, offset, ngrams, lexicon, columns, limits, beams, count, history, used, spare, table
+):
+    """Take all frames of `emissions`; (number of hypotheses, of history entries) afterwards.
+
+    `beams` holds `count` hypotheses, best first, before and after; `spare` has room for those of
+    one frame; `table` is (power of two, 2), zero at the start.
+    """
+    width = len(beams)
+    blank = columns.blank
+    tried = np.empty(emissions.shape[1], np.int32)
+    keys = np.empty(len(spare), np.float64)
+    places = np.empty(len(spare), np.int32)
+    chosen = np.empty(width, np.int32)
+    stamp = np.int32(0)
+    for frame in range(len(emissions)):
+        row = emissions[frame]
+        if row[blank] > limits.skip:
+            for i in range(count):
+                beams[i].blank = add(beams[i].blank, beams[i].spelt) + row[blank]
+                beams[i].spelt = NEVER
+                beams[i].score = beams[i].blank + beams[i].language
+            continue
+        stamp += 1
+        most = row.max() - limits.token
+        trials = 0
+        for column in range(len(row)):
+            if row[column] > most and columns.first[column] != columns.first[column + 1]:
+                tried[trials] = column
+                trials += 1
+        made = 0
+        best = NEVER
+        # Hypotheses as they are: a blank, or the last column goes on.
+        for i in range(count):
+            old = beams[i]
+            total = add(old.blank, old.spelt)
+            new = spare[made]
+            spare[made] = beams[i]
+            new.fresh = 0
+            new.blank = total + row[blank]
+            new.spelt = NEVER
+            if old.last != blank:
+                new.spelt = old.spelt + row[old.last]
+                if new.spelt > new.blank:
+                    new.end = offset + frame + 1
+                    new.peak = max(old.peak, row[old.last])
+            new.score = add(new.blank, new.spelt) + new.language
+            best = max(best, new.score)
+            at = slot(table, stamp, spare, new.prefix)
+            table[at, 0], table[at, 1] = stamp, made
+            made += 1
+        # And with one more column.
+        for i in range(count):
+            old = beams[i]
+            total = add(old.blank, old.spelt)
+            for j in range(trials):
+                column = tried[j]
+                spelt = (old.blank if column == old.last else total) + row[column]
+                if spelt + old.language < best - limits.beam - 12.0:
+                    continue  # no word can make up for this
+                prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)
+                prefix ^= prefix >> np.uint64(31)
+                at = slot(table, stamp, spare, prefix)
+                if table[at, 0] == stamp:
+                    new = spare[table[at, 1]]
+                    if spelt > add(new.blank, new.spelt):  # this alignment is the better one
+                        new.history, new.fresh = old.history, i + 1
+                        new.end, new.peak = offset + frame + 1, row[column]
+                    new.spelt = add(new.spelt, spelt)
+                    new.score = add(new.blank, new.spelt) + new.language
+                    best = max(best, new.score)
+                    continue
+                state, node, language = spell(
+                    ngrams, lexicon, columns, limits, column, old.state, old.node, old.language
+                )
+                if spelt + language < best - limits.beam:
+                    continue
+                new = spare[made]
+                new.prefix = prefix
+                new.state, new.node, new.last = state, node, column
+                new.history, new.fresh = old.history, i + 1
+                new.end, new.peak = offset + frame + 1, row[column]
+                new.blank, new.spelt = NEVER, spelt
+                new.language = language
+                new.score = spelt + language
+                best = max(best, new.score)
+                table[at, 0], table[at, 1] = stamp, made
+                made += 1
+        # The best of them, each future only once.
+        hopeful = 0
+        for i in range(made):
+            if spare[i].score >= best - limits.beam:
+                keys[hopeful] = -spare[i].score
+                places[hopeful] = i
+                hopeful += 1
+        kept = 0
+        for k in np.argsort(keys[:hopeful]):
+            if kept == width:
+                break
+            new = spare[places[k]]
+            twin = False
+            if new.node != OUTSIDE:
+                for j in range(kept):
+                    other = spare[chosen[j]]
+                    if (
+                        other.node == new.node
+                        and other.state == new.state
+                        and other.last == new.last
+                    ):
+                        twin = True
+                        break
+            if not twin:
+                chosen[kept] = places[k]
+                kept += 1
+        for k in range(kept):
+            new = spare[chosen[k]]
+            if new.fresh:
+                old = beams[new.fresh - 1]
+                history[used].parent = new.history
+                history[used].column = new.last
+                history[used].start = offset + frame
+                history[used].parent_end = old.end
+                history[used].parent_peak = old.peak
+                new.history = used
+                used += 1
+        for k in range(kept):
+            beams[k] = spare[chosen[k]]
+        count = kept
+    return count, used
+
+
+@njit(cache=True, nogil=True)
+def agreed(history, used, beams, count):
+    """The last entry of the history that all hypotheses have in common."""
+    seen = np.zeros(used, np.int32)
+    for i in range(count):
+        at = beams[i].history
+        while at >= 0:
+            seen[at] += 1
+            at = history[at].parent
+    at = beams[0].history
+    while seen[at] < count:
+        at = history[at].parent
+    return at
+
+
+@njit(cache=True, nogil=True)
+def shorten(history, used, beams, count, root):
+    """Keep what hypotheses need after `root`, which becomes entry 0; the number of entries."""
+    place = np.full(used, -1, np.int32)
+    for i in range(count):
+        at = beams[i].history
+        while at != root and place[at] < 0:
+            place[at] = 0
+            at = history[at].parent
+    place[root] = 0
+    history[0] = history[root]
+    history[0].parent = -1
+    kept = 1
+    for at in range(root + 1, used):  # parents stand before their children
+        if place[at] == 0:
+            place[at] = kept
+            history[kept] = history[at]
+            history[kept].parent = place[history[at].parent]
+            kept += 1
+    for i in range(count):
+        beams[i].history = place[beams[i].history]
+    return kept

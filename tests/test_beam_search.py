@@ -1,0 +1,228 @@
+"""The beam search: what it says with a language model, with hotwords, in pieces and for hours."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asr_core import language_model
+from asr_core.beam import BeamDecoder
+from asr_core.decoding import Alphabet, GreedyDecoder
+from asr_core.errors import ModelError, OptionError
+from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
+
+FRAME = 0.02
+ALPHABET = Alphabet(("", "", " ", *"ABCDEGHIKLMNOPRSTUWY'"), blank=0)
+TEXT = """i want to pay my bill
+the bank is closed
+the bank is here
+the dog can bark
+a dog can bark
+i can pay the bill
+"""
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "text.txt").write_text(TEXT * 20)
+    return language_model.build([folder / "text.txt"], folder / "lm")
+
+
+@pytest.fixture(scope="module")
+def vocabulary(known):
+    return Vocabulary.of(ALPHABET, known)
+
+
+def hear(text: str, doubts: dict[int, dict[str, float]] | None = None) -> np.ndarray:
+    """Emissions in which `text` is heard, one character in two frames and a blank after each.
+
+    `doubts` gives for the character at a position how probable others are.
+    """
+    rows = []
+    for i, character in enumerate(text):
+        probabilities = np.full(len(ALPHABET.tokens), 1e-4)
+        probabilities[ALPHABET.tokens.index(character)] = 0.9
+        for other, probability in (doubts or {}).get(i, {}).items():
+            probabilities[ALPHABET.tokens.index(other)] = probability
+        blank = np.full(len(ALPHABET.tokens), 1e-4)
+        blank[ALPHABET.blank] = 1.0
+        rows += [probabilities, probabilities, blank]
+    table = np.array(rows)
+    return np.log(table / table.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def chatter(words: int, seed: int = 0) -> np.ndarray:
+    """Emissions of words in any order, each letter heard badly."""
+    rng = np.random.default_rng(seed)
+    text = " ".join(rng.choice([*TEXT.upper().split(), "BADASSEUGI", "OTTER"], words))
+    logits = hear(text) + rng.normal(0, 3, (3 * len(text), len(ALPHABET.tokens)))
+    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+def decode(vocabulary: Vocabulary, emissions: np.ndarray):
+    decoder = BeamDecoder(vocabulary, FRAME)
+    decoder.feed(emissions)
+    return decoder.finish()
+
+
+def text_of(words) -> str:
+    return " ".join(word.text for word in words)
+
+
+def test_it_finds_the_most_probable_spelling_of_all():
+    """Against every alignment there is: the sum over alignments, not the best one, decides."""
+    alphabet = Alphabet(("", "A", "B", "C"), blank=0)
+    thorough = replace(NO_LANGUAGE_MODEL, width=1000, beam=100.0, token=100.0, skip=0.0)
+    wide = replace(Vocabulary.of(alphabet), weights=thorough)
+    for seed in range(20):
+        logits = np.random.default_rng(seed).normal(0, 1.0, (6, 4))
+        emissions = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        sums: dict[tuple[int, ...], float] = {}
+        for path in itertools.product(range(4), repeat=len(emissions)):
+            spelt = tuple(c for c, _ in itertools.groupby(path) if c)
+            score = emissions[np.arange(len(path)), path].sum()
+            sums[spelt] = np.logaddexp(sums.get(spelt, -np.inf), score)
+        best = max(sums, key=sums.__getitem__)
+        said = "".join(alphabet.tokens[c] for c in best)
+        assert text_of(decode(wide, emissions)) == said, seed
+
+
+def test_what_is_heard_clearly_is_written_whatever_the_language_model_knows(vocabulary):
+    for text in ("THE BANK IS CLOSED", "BADASSEUGI PAID", "CLOSED IS BANK THE", "A"):
+        assert text_of(decode(vocabulary, hear(text))) == text
+
+
+def test_words_around_decide_between_words_that_sound_alike(vocabulary):
+    doubt = {"N": 0.5, "R": 0.5}
+    bank, bark = "THE BANK IS CLOSED", "THE DOG CAN BANK"
+    assert text_of(decode(vocabulary, hear(bank, {6: doubt}))) == "THE BANK IS CLOSED"
+    assert text_of(decode(vocabulary, hear(bark, {14: doubt}))) == "THE DOG CAN BARK"
+
+
+def test_a_misheard_letter_is_put_right(vocabulary):
+    emissions = hear("THE BENK IS CLOSED", {5: {"A": 0.3}})
+    greedy = GreedyDecoder(ALPHABET, FRAME)
+    greedy.feed(emissions)
+    assert text_of(greedy.finish()) == "THE BENK IS CLOSED"
+    assert text_of(decode(vocabulary, emissions)) == "THE BANK IS CLOSED"
+
+
+def test_a_hotword_wins_over_what_is_heard_a_little_better(known):
+    emissions = hear("PAY NIMDS HERE", {4: {"M": 0.4}, 6: {"N": 0.4}})
+    for model in (known, None):
+        favoured = Vocabulary.of(ALPHABET, model, ["MInDS"])
+        assert text_of(decode(favoured, emissions)) == "PAY MINDS HERE"
+    assert text_of(decode(Vocabulary.of(ALPHABET, known), emissions)) != "PAY MINDS HERE"
+    # And it does not appear where it was not said.
+    assert text_of(decode(favoured, hear("MY BILL IS MINE"))) == "MY BILL IS MINE"
+
+
+def test_a_hotword_that_cannot_be_spelt_is_named(known):
+    with pytest.raises(OptionError, match="'바다쓰기'"):
+        Vocabulary.of(ALPHABET, known, ["바다쓰기"])
+
+
+def test_a_language_model_for_another_alphabet_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("은행에 가고 싶어요\n카드를 잃어버렸어요\n")
+    korean = language_model.build([path], tmp_path / "lm")
+    with pytest.raises(ModelError, match="another alphabet"):
+        Vocabulary.of(ALPHABET, korean)
+
+
+def test_letters_may_be_of_either_case_and_hangul_of_either_kind(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("은행 계좌\n" * 5)
+    korean = language_model.build([path], tmp_path / "lm")
+    jamo = Alphabet(("", " ", *sorted(set("은행계좌")), *map(chr, range(0x1100, 0x11C3))), blank=0)
+    assert len(Vocabulary.of(jamo, korean).lexicon.word) == 2
+
+
+def test_tokens_of_several_letters_spell_the_same_words(known):
+    pieces = Alphabet(("", " THE", " BA", "NK", " BAR", "K", " I", "S", "N"), blank=0)
+    table = np.full((8, 9), 1e-4)
+    for frame, column in enumerate((1, 0, 2, 0, 3, 0, 6, 7)):
+        table[frame, column] = 1.0
+    table[2, 4] = 0.9
+    table[4, 5] = 0.3
+    emissions = np.log(table / table.sum(axis=1, keepdims=True))
+    words = decode(Vocabulary.of(pieces, known), emissions)
+    assert text_of(words) == "THE BANK IS"
+    assert [word.start for word in words] == [0.0, 0.04, 0.12]
+
+
+def test_times_and_confidence_are_those_of_what_is_heard(vocabulary):
+    emissions = hear("I CAN PAY THE BILL", {9: {" ": 0.2}})
+    greedy = GreedyDecoder(ALPHABET, FRAME)
+    greedy.feed(emissions)
+    assert decode(vocabulary, emissions) == greedy.finish()
+
+
+def test_a_word_put_right_by_the_language_model_is_less_sure(vocabulary):
+    clear = decode(vocabulary, hear("THE BANK IS CLOSED"))
+    doubtful = decode(vocabulary, hear("THE BENK IS CLOSED", {5: {"A": 0.3}}))
+    assert doubtful[1].confidence < clear[1].confidence
+    assert doubtful[2] == clear[2]
+    assert [word.start for word in doubtful] == [word.start for word in clear]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100, 999])
+def test_pieces_make_no_difference(vocabulary, piece):
+    emissions = np.concatenate([chatter(30), hear("THE DOG CAN BARK"), chatter(30, seed=1)])
+    whole = decode(vocabulary, emissions)
+    decoder = BeamDecoder(vocabulary, FRAME)
+    settled: tuple = ()
+    for start in range(0, len(emissions), piece):
+        decoder.feed(emissions[start : start + piece])
+        assert decoder.settled()[: len(settled)] == settled
+        settled = decoder.settled()
+        assert decoder.words()[: len(settled)] == settled
+    assert decoder.finish() == whole
+    assert whole[: len(settled)] == settled
+    assert len(settled) > len(whole) / 2
+    assert list(whole) == sorted(whole, key=lambda word: word.start)
+    assert all(0 <= w.start < w.end and 0 <= w.confidence <= 1 for w in whole)
+
+
+def test_a_fork_looks_ahead_and_leaves_its_origin_alone(vocabulary):
+    decoder = BeamDecoder(vocabulary, FRAME)
+    decoder.feed(hear("THE BA"))
+    ahead = decoder.fork()
+    ahead.feed(hear("RK"))
+    decoder.feed(hear("NK"))
+    assert text_of(ahead.finish()) == "THE BARK"
+    assert text_of(decoder.finish()) == "THE BANK"
+
+
+def test_memory_does_not_grow_with_the_recording(vocabulary):
+    def size(decoder: BeamDecoder) -> int:
+        return sum(v.nbytes for v in vars(decoder).values() if isinstance(v, np.ndarray))
+
+    decoder = BeamDecoder(vocabulary, FRAME)
+    decoder.feed(chatter(100))
+    before = size(decoder)
+    for seed in range(20):
+        decoder.feed(chatter(100, seed))
+    assert size(decoder) <= 2 * before
+    assert len(decoder.finish()) > 1000
+
+
+def test_a_stretch_on_which_hypotheses_never_agree_stays_bounded(vocabulary):
+    decoder = BeamDecoder(vocabulary, FRAME)
+    row = np.full((1, len(ALPHABET.tokens)), -np.log(len(ALPHABET.tokens)), np.float32)
+    for _ in range(40):
+        decoder.feed(np.repeat(row, 100, axis=0))
+    assert decoder._used < 20_000
+
+
+def test_silence_without_any_probability_left_is_no_word(vocabulary):
+    silence = np.full((500, len(ALPHABET.tokens)), -np.inf, np.float32)
+    silence[:, ALPHABET.blank] = 0.0
+    assert decode(vocabulary, silence) == ()
+    both = np.concatenate([silence, hear("THE BANK IS CLOSED"), silence])
+    assert text_of(decode(vocabulary, both)) == "THE BANK IS CLOSED"
+    assert decode(vocabulary, np.zeros((0, len(ALPHABET.tokens)), np.float32)) == ()

@@ -1,0 +1,224 @@
+"""A language model: what it learns from text, what it refuses, where it is kept and found."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow
+import pytest
+
+from asr_core import language_model, ngrams, search
+from asr_core.__main__ import main
+from asr_core.errors import DataError, ModelError, OptionError
+
+TEXT = """I want to pay my bill
+I want to see my balance
+you want to pay the rent
+the bank is closed
+is the bank open
+my card is lost
+the card of the bank is lost
+I pay the bill with my card
+"""
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT * 3 + "a rare sentence\n")
+    return path
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("megabytes", [100, 0.0009])
+def test_probabilities_of_all_words_add_up_to_one(text, tmp_path, order, megabytes):
+    model = language_model.build([text], tmp_path / "lm", order=order, megabytes=megabytes)
+    numbers = {word: number for number, word in enumerate(model.words)}
+    for context in ("", "want", "want to", "the card of the", "of nothing known", "i want to"):
+        state = model.begin
+        for word in context.split():
+            _, state = search.step(model.ngrams, state, numbers.get(word, search.UNKNOWN))
+        total = sum(
+            np.exp(search.step(model.ngrams, state, word)[0])
+            for word in range(1, len(model.words))  # nothing is followed by a beginning
+        )
+        assert total == pytest.approx(1.0, abs=0.02), context  # one byte a number
+
+
+def test_what_was_read_is_more_probable_than_what_was_not(text, tmp_path):
+    model = language_model.build([text], tmp_path / "lm")
+    score = model.log_probability
+    assert score("I want to pay the bill") > score("to want pay I bill the") + 5
+    assert score("I want to pay the zebra") < score("I want to pay the bill")
+    assert np.isfinite(score("zebra giraffe"))
+
+
+def test_more_words_of_context_help(text, tmp_path):
+    scores = [
+        language_model.build([text], tmp_path / str(n), order=n).log_probability("my card is lost")
+        for n in (1, 2, 3)
+    ]
+    assert scores[0] < scores[1] < scores[2]
+
+
+def test_compressed_text_gives_the_same_model(text, tmp_path):
+    content = text.read_bytes()
+    packed = {
+        ".gz": gzip.compress(content),
+        ".bz2": bz2.compress(content),
+        ".xz": lzma.compress(content),
+        ".zst": pyarrow.compress(content, codec="zstd", asbytes=True),
+    }
+    plain = language_model.build([text], tmp_path / "plain")
+    for ending, compressed in packed.items():
+        path = tmp_path / f"text.txt{ending}"
+        path.write_bytes(compressed)
+        model = language_model.build([path], tmp_path / ending)
+        assert model.words == plain.words
+        for one, other in zip(model.ngrams, plain.ngrams, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_pruning_keeps_to_the_size_and_to_what_tells_most(tmp_path):
+    rng = np.random.default_rng(0)
+    nouns = [f"n{a}{b}" for a in "aeiou" for b in "bcdfg"]
+    lines = [f"the boss sees {' '.join(rng.choice(nouns, 4))} now" for _ in range(3000)]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(lines))
+    large = language_model.build([path], tmp_path / "large")
+    small = language_model.build([path], tmp_path / "small", megabytes=0.005)
+    assert len(small.ngrams.word) < len(large.ngrams.word) / 5
+    # The frame of every sentence tells more than the nouns drawn at random.
+    sentence = "the boss sees now"
+    assert small.log_probability(sentence) == pytest.approx(
+        large.log_probability(sentence), abs=1.0
+    )
+    with pytest.raises(OptionError, match="do not hold the"):
+        language_model.build([path], tmp_path / "tiny", megabytes=0.0001)
+
+
+def test_the_vocabulary_is_the_commonest_words(text, tmp_path):
+    model = language_model.build([text], tmp_path / "lm", minimum=2)
+    assert "bank" in model.words
+    assert "rare" not in model.words
+    small = language_model.build([text], tmp_path / "small", vocabulary=6)
+    assert len(small.words) == 6
+    assert set(small.words[3:]) <= set(model.words)
+
+
+def test_a_saved_model_is_the_same_when_loaded(text, tmp_path):
+    built = language_model.build([text], tmp_path / "lm")
+    loaded = language_model.load(tmp_path / "lm")
+    assert loaded.log_probability("my bank is lost") == built.log_probability("my bank is lost")
+
+
+def test_tuned_weights_are_stored_beside_the_ngrams(text, tmp_path):
+    model = language_model.build([text], tmp_path / "lm")
+    weights = model.with_weights(alpha=0.77, width=9).weights
+    language_model.save_weights(tmp_path / "lm", weights, tuned_on="something")
+    assert language_model.load(tmp_path / "lm").weights == weights
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.txt", b"", "no words"),
+        ("spaces.txt", b" \n\n  \n", "no words"),
+        ("numbers.txt", b"1 2 3\n", "No word occurs"),
+        ("sound.txt", b"RIFF\0\0\0\0WAVEfmt ", "sound.txt is not UTF-8 text"),
+        ("latin.txt", "Käse\n".encode("latin-1"), "latin.txt is not UTF-8 text"),
+        ("broken.txt.gz", b"not gzip at all", "broken.txt.gz is not UTF-8 text"),
+        ("broken.txt.xz", b"not xz at all", "broken.txt.xz is not UTF-8 text"),
+        ("cut.txt.gz", gzip.compress(TEXT.encode())[:40], "cut.txt.gz is not UTF-8 text"),
+        ("broken.txt.zst", b"not zstd at all", "broken.txt.zst is not UTF-8 text"),
+    ],
+)
+def test_text_that_is_none_is_refused_in_a_sentence(tmp_path, capsys, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        language_model.build([path], tmp_path / "lm")
+    command = ["language-model", "build", str(path), "--output", str(tmp_path / "lm")]
+    assert main(command) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "lm").exists()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.txt is not a file"):
+        language_model.build([tmp_path / "nowhere.txt"], tmp_path / "lm")
+
+
+@pytest.mark.parametrize("order", [0, 7])
+def test_an_impossible_order_is_refused(text, tmp_path, order):
+    with pytest.raises(OptionError, match="1 to 6"):
+        language_model.build([text], tmp_path / "lm", order=order)
+
+
+def test_a_folder_without_a_language_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="holds no language model"):
+        language_model.load(tmp_path)
+
+
+def test_a_damaged_language_model_is_refused(text, tmp_path):
+    language_model.build([text], tmp_path / "lm")
+    numbers = tmp_path / "lm" / language_model.NUMBERS
+    numbers.write_bytes(numbers.read_bytes()[:-50])
+    with pytest.raises(ModelError, match="cannot be read"):
+        language_model.load(tmp_path / "lm")
+
+
+def test_it_is_found_again_in_the_folder_of_its_model(text, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    assert language_model.find(str(folder)) is None
+    language_model.build([text], folder / language_model.FOLDER)
+    assert "bank" in language_model.find(str(folder)).words
+    assert language_model.find(str(folder), "none") is None
+    assert "bank" in language_model.find("embedded", str(folder / language_model.FOLDER)).words
+
+
+def test_without_numba_one_sentence_says_what_to_do(text, tmp_path):
+    language_model.build([text], tmp_path / "lm")
+    code = f"""
+import sys
+sys.modules["numba"] = None
+from asr_core import language_model
+from asr_core.errors import OptionError
+assert language_model.find("embedded", "none") is None
+try:
+    language_model.load({str(tmp_path / "lm")!r})
+except OptionError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install numba" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_build_says_how_large_the_result_is(text, tmp_path, capsys):
+    output = tmp_path / "lm"
+    command = ["language-model", "build", str(text), "--order", "2", "--output", str(output)]
+    assert main(command) == 0
+    assert f"{output}: 0.0 MB" in capsys.readouterr().out
+    assert language_model.load(output).order == 2
+
+
+def test_numbers_of_ngrams_are_those_of_the_text():
+    words, tokens = ngrams.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
+    levels = ngrams.count(tokens, len(words), 3)
+    # <s> a b a b </s>, <s> b a </s>
+    a, b = words.index("a"), words.index("b")
+    bigrams = levels[1]
+    counted = dict(zip(zip(bigrams.parent, bigrams.word, strict=True), bigrams.count, strict=True))
+    assert counted[a, b] == 2
+    assert counted[b, a] == 2
+    assert counted[ngrams.BEGIN, a] == 1
+    assert counted[a, ngrams.END] == 1
+    assert (ngrams.END, ngrams.BEGIN) not in counted
+    assert len(levels[2].word) == 6  # sab aba bab ab/s sba ba/s
