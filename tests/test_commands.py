@@ -1,0 +1,251 @@
+"""The commands: exit status, and one sentence for what is wrong before any work is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import recordings
+import tiny
+
+import asr_core.__main__ as commands
+import train
+from asr_core import training
+from asr_core.errors import AsrError, OptionError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return str(tiny.wav2vec2(tmp_path_factory.mktemp("model"), norm="layer"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = recordings.clips(tmp_path_factory.mktemp("clips"))
+    recordings.write_csv(folder / "metadata.csv", recordings.records())
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """The exit status, standard output and standard error of a command."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        try:
+            status = commands.main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            status = error.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def complaint(errors: str) -> str:
+    """The one line among `errors` that says what is wrong."""
+    assert "Traceback" not in errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("asr_core ")]
+    return line
+
+
+# --- transcribe ---
+
+
+def test_transcribe_prints_one_transcript_a_file(run, model, folder):
+    status, out, _ = run("transcribe", folder / "a.wav", folder / "b.wav", "--model", model)
+    assert status == 0
+    assert len(out.splitlines()) == 2
+
+
+def test_json_of_transcribe_holds_what_a_transcript_holds(run, model, folder, tmp_path):
+    status, _, _ = run(
+        *("transcribe", folder / "a.wav", "--model", model, "--format", "json"),
+        *("--output_dir", tmp_path / "new"),
+    )
+    assert status == 0
+    written = json.loads((tmp_path / "new" / "a.json").read_text())
+    assert {"text", "words", "duration", "source", "complete", "warnings"} <= set(written)
+    assert written["duration"] == pytest.approx(1.2, abs=0.01)
+    assert written["text"] == " ".join(word["text"] for word in written["words"])
+
+
+def test_a_bad_file_among_good_ones_is_named_and_the_rest_goes_on(run, model, folder, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"not a recording")
+    status, out, errors = run(
+        "transcribe", folder / "a.wav", broken, folder / "b.wav", "--model", model
+    )
+    assert status == 1
+    assert len(out.splitlines()) == 2
+    assert "broken.wav" in complaint(errors)
+
+
+def test_two_files_of_one_name_do_not_overwrite_each_other(run, folder, tmp_path):
+    other = tmp_path / "a.wav"
+    other.write_bytes(recordings.sound(1.0))
+    status, _, errors = run("transcribe", folder / "a.wav", other, "--output_dir", tmp_path / "out")
+    assert status == 1
+    assert "a.wav" in complaint(errors)
+    assert not (tmp_path / "out").exists()
+
+
+# --- evaluate ---
+
+
+def test_evaluate_writes_numbers_and_a_page(run, model, folder, tmp_path):
+    status, out, _ = run(
+        *("evaluate", "--model", model, "--baseline", model, "--dataset", folder),
+        *("--max_samples", 4, "--json", tmp_path / "new/e.json", "--html", tmp_path / "e.html"),
+    )
+    assert status == 0
+    numbers = json.loads((tmp_path / "new/e.json").read_text())
+    assert {"wer", "cer", "utterances", "audio_seconds", "seconds"} <= set(numbers)
+    assert numbers["utterances"] == len(numbers["rows"]) == 4
+    assert numbers["audio_seconds"] == pytest.approx(1.2 + 2.4 + 1.6 + 2.0, abs=0.01)
+    assert numbers["baseline"]["wer"] == numbers["wer"]
+    assert f"WER {numbers['wer']:.3f}" in out
+    page = (tmp_path / "e.html").read_text()
+    assert page.count("<audio") == 4 and "FREEZE" in page
+
+
+def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
+    status, _, _ = run(
+        *("evaluate", "--model", model, "--dataset", "sample", "--split", "train[:3]"),
+        *("--json", tmp_path / "e.json"),
+    )
+    assert status == 0
+    assert json.loads((tmp_path / "e.json").read_text())["utterances"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("transcribe nothing.wav", ["nothing.wav", "does not exist"]),
+        ("transcribe a.wav --model no/such/model/here", ["no/such/model/here"]),
+        ("transcribe a.wav --device tpu", ["'tpu'", "cpu"]),
+        ("transcribe a.wav --dtype int8", ["'int8'", "float32"]),
+        ("evaluate --dataset nothing.csv", ["nothing.csv", "does not exist"]),
+        ("evaluate --dataset sample --split later", ["'later'", "train", "test"]),
+        ("evaluate --dataset sample --max_samples 0", ["--max_samples 0", "at least 1"]),
+        ("evaluate --dataset sample --text_column words", ["'words'", "transcription"]),
+        ("evaluate --dataset sample --json /proc/none/e.json", ["/proc/none/e.json"]),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(run, model, monkeypatch, folder, arguments, expected):
+    monkeypatch.chdir(folder)
+    command, *rest = arguments.split()
+    status, _, errors = run(command, "--model", model, *rest)
+    assert status == 1
+    line = complaint(errors)
+    for part in expected:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "transcribe", "evaluate", "translate a.wav", "transcribe a.wav --format doc"]
+)
+def test_a_wrong_command_line_shows_how_it_is_used(run, arguments):
+    status, _, errors = run(*arguments.split())
+    assert status == 2
+    assert "usage: python -m asr_core" in errors
+
+
+# --- train.py ---
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--preset fast", ["--preset fast", "recommended", "guide", "quickstart"]),
+        ("--preset=fast", ["--preset fast"]),
+        ("--learn_rate 1e-4", ["--learn_rate", "--help"]),
+        ("--learning_rate much", ["--learning_rate", "much"]),
+        ("--num_train_epochs", ["--num_train_epochs"]),
+        ("nonsense", ["nonsense"]),
+        ("--freeze all", ["--freeze all", "feature_encoder"]),
+        ("--vocabulary mine", ["--vocabulary mine", "data"]),
+        ("--case title", ["'title'", "lower"]),
+        ("--hangul letters", ["'letters'", "jamo"]),
+        ("--test_size 0", ["--test_size 0"]),
+        ("--eval_strategy steps --eval_steps 50 --save_strategy epoch", ["strategy"]),
+        (
+            "--eval_strategy steps --eval_steps 50 --save_strategy steps --save_steps 75",
+            ["75", "50", "multiple"],
+        ),
+        ("--load_best_model_at_end False --patience 3", ["--patience", "--load_best_model_at_end"]),
+        ("--eval_strategy sometimes", ["sometimes"]),
+        ("--optim sgdd", ["sgdd"]),
+        ("--lr_scheduler_type wavy", ["wavy"]),
+        ("--warmup_steps -3", ["warmup_steps"]),
+        ("--fp16 True --bf16 True --use_cpu True", ["fp16", "bf16"]),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
+    with pytest.raises(OptionError) as raised:
+        training.parse(flags.split())
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+def test_flags_override_the_preset_and_the_rest_stays():
+    options, arguments = training.parse(["--preset", "guide", "--learning_rate", "3e-4"])
+    assert arguments.learning_rate == 3e-4
+    assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--model no/such/model/here", "no/such/model/here"),
+        ("--dataset nothing.csv", "nothing.csv"),
+        ("--dataset sample --eval_split later", "'later'"),
+        ("--text_column words", "'words'"),
+        ("--resume", "no whole checkpoint"),
+    ],
+)
+def test_training_ends_before_it_begins_when_something_is_missing(tmp_path, flags, expected):
+    output = tmp_path / "model"
+    arguments = ["--preset", "quickstart", "--output_dir", str(output), *flags.split()]
+    with pytest.raises(AsrError) as raised:
+        train.main(arguments)
+    assert expected in str(raised.value) and "\n" not in str(raised.value)
+    assert not list(output.glob("*.safetensors"))
+
+
+def program(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_programs_end_with_a_status_and_without_a_traceback(model, tmp_path):
+    wrong = program("train.py", "--preset", "fast")
+    assert wrong.returncode == 1
+    assert wrong.stderr.splitlines()[-1].startswith("train.py: --preset fast")
+    wrong = program("-m", "asr_core", "transcribe", str(tmp_path), "--model", model)
+    assert wrong.returncode == 1
+    assert "is a folder" in complaint(wrong.stderr)
+
+
+def test_help_of_the_commands_does_not_wait_for_the_libraries():
+    loaded = program(
+        "-c",
+        "import sys, asr_core.__main__ as m\n"
+        "try: m.main(['evaluate', '--help'])\n"
+        "except SystemExit: print([x for x in ('torch', 'transformers', 'datasets', 'gradio') "
+        "if x in sys.modules])",
+    )
+    assert "--baseline" in loaded.stdout
+    assert loaded.stdout.splitlines()[-1] == "[]"
