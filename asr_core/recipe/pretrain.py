@@ -6,6 +6,7 @@ where it stopped, and more steps or more data need no bookkeeping.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pyarrow.parquet as pq
+import soundfile
 import torch
 from transformers import (
     Trainer,
@@ -131,7 +133,7 @@ class Corpus:
         for path in paths:
             for batch in pq.ParquetFile(path).iter_batches(columns=["audio", "transcription"]):
                 for row in batch.to_pylist():
-                    samples = audio.load(row["audio"]["bytes"], SAMPLE_RATE)
+                    samples = _decode(row["audio"]["bytes"])
                     if len(samples) <= LONGEST * SAMPLE_RATE:
                         # Half the memory: all of it stays there.
                         samples = (samples * 32767).astype(np.int16)
@@ -147,6 +149,14 @@ class Corpus:
         index = int(middle + rng.integers(-reach, reach + 1))
         samples, transcript = self.utterances[min(max(index, 0), len(self.utterances) - 1)]
         return samples.astype(np.float32) / 32767, transcript
+
+
+def _decode(recording: bytes) -> np.ndarray:
+    if recording.startswith(b"RIFF"):  # what `synthesize` wrote needs no ffmpeg: minutes are saved
+        samples, rate = soundfile.read(io.BytesIO(recording), dtype="float32")
+        if rate == SAMPLE_RATE:
+            return samples
+    return audio.load(recording, SAMPLE_RATE)
 
 
 class Words(Corpus):
@@ -175,12 +185,14 @@ class Batches(torch.utils.data.Dataset):
             if not any(folder.glob(pattern)):
                 raise DataError(f"There is no {pattern} in {folder}.")
         self.synthetic = Corpus(sorted(synthetic.glob("*.parquet")))
+        files = {name: [p for p in speech if p.name.startswith(name)] for name in HUMAN_SHARES}
         self.human = [
-            (Words if name == "speech_commands" else Corpus)(
-                [path for path in speech if path.name.startswith(name)]
-            )
-            for name in HUMAN_SHARES
+            (Words if name == "speech_commands" else Corpus)(paths)
+            for name, paths in files.items()
+            if paths
         ]
+        shares = np.array([HUMAN_SHARES[name] for name, paths in files.items() if paths])
+        self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
         self.rough = Augmentation(SAMPLE_RATE, speed=1.0, noises=noises)
         self.clean = Augmentation(SAMPLE_RATE, 1.0, reverberation=0, noise=0, telephone=0)
@@ -206,8 +218,8 @@ class Batches(torch.utils.data.Dataset):
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
             corpus = self.synthetic
-            if rng.random() < recipe.human_share:
-                corpus = self.human[rng.choice(len(self.human), p=list(HUMAN_SHARES.values()))]
+            if self.human and rng.random() < recipe.human_share:
+                corpus = self.human[rng.choice(len(self.human), p=self.shares)]
             samples, transcript = corpus.draw(rng, length)
             samples = (self.rough if index >= recipe.clean_steps else self.clean)(samples, rng)
             row = self.processor(samples, sampling_rate=SAMPLE_RATE)

@@ -1,0 +1,87 @@
+"""The commands that make the embedded model run from text to a model that loads."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from asr_core import audio
+from asr_core.recognizer import Recognizer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    if not shutil.which("espeak-ng"):
+        pytest.skip("espeak-ng, which speaks the sentences, is not installed")
+    from asr_core.recipe import synthesize, voices
+
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "text").mkdir()
+    with lzma.open(folder / "text" / "banking77_train.txt.xz", "wt", encoding="utf-8") as file:
+        file.write("Please freeze my card\nHow do I pay 20 bills\nI've lost my purse today\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesize, "UTTERANCES_PER_SHARD", 8)
+        patch.setattr(voices, "TRAIN", [v for v in voices.TRAIN if v.engine == "espeak-ng"])
+        patch.setattr(voices.draw, "__defaults__", (voices.TRAIN,))
+        texts = synthesize.sentences(folder / "text")
+        (folder / "synthetic").mkdir()
+        synthesize.shard(1, texts, folder / "synthetic" / "synthetic-00001.parquet")
+    (folder / "speech").mkdir()
+    for name in ("speechocean762", "speech_commands"):
+        shutil.copy(
+            folder / "synthetic" / "synthetic-00001.parquet",
+            folder / "speech" / f"{name}_train.parquet",
+        )
+    (folder / "noise").mkdir()
+    noise = np.random.default_rng(0).standard_normal(16_000) * 0.1
+    soundfile.write(folder / "noise" / "rain.ogg", noise, 16_000)
+    return folder
+
+
+def test_speech_says_what_its_transcript_says(corpora):
+    rows = pq.read_table(corpora / "synthetic" / "synthetic-00001.parquet").to_pylist()
+    assert len(rows) >= 6
+    for row in rows:
+        samples = audio.load(row["audio"]["bytes"], 16_000)
+        assert len(samples) / 16_000 == pytest.approx(row["duration"], abs=0.01)
+        assert np.abs(samples).max() > 0.1
+        assert set(row["transcription"]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ' ")
+        # Digits are left out of the text: a voice may read them in several ways.
+        assert "BILLS" not in row["transcription"]
+
+
+def written(folder) -> int:
+    return max(path.stat().st_mtime_ns for path in folder.glob("model*.safetensors"))
+
+
+def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora, tmp_path):
+    from asr_core.recipe import __main__ as recipe
+
+    flags = [
+        *("pretrain", "--speech", str(corpora / "speech"), "--noise", str(corpora / "noise")),
+        *("--synthetic", str(corpora / "synthetic"), "--output", str(tmp_path)),
+        *("--decay_steps", "1", "--warmup_steps", "1", "--batch_seconds", "8"),
+        *("--clean_steps", "1", "--mask_steps", "1"),
+    ]
+    assert recipe.main([*flags, "--steps", "2"]) == 0
+    before = written(tmp_path)
+    assert recipe.main([*flags, "--steps", "3"]) == 0
+    assert (tmp_path / "checkpoint-3").is_dir()
+    assert written(tmp_path) > before
+    transcript = Recognizer(str(tmp_path)).transcribe((16_000, np.zeros(16_000) + 0.01))
+    assert transcript.duration == 1.0
+
+
+def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):
+    from asr_core.recipe import __main__ as recipe
+
+    flags = ["--speech", str(tmp_path), "--synthetic", str(tmp_path), "--noise", str(tmp_path)]
+    assert recipe.main(["pretrain", *flags, "--output", str(tmp_path / "out")]) == 1
+    assert f"There is no *.parquet in {tmp_path}" in capsys.readouterr().err
