@@ -63,9 +63,10 @@ def destination(arguments: TrainingArguments) -> Destination:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
     from huggingface_hub.utils import validate_repo_id
 
-    if "checkpoint" in str(arguments.hub_strategy):
+    strategy = getattr(arguments.hub_strategy, "value", arguments.hub_strategy)
+    if "checkpoint" in strategy:
         raise OptionError(
-            f"--hub_strategy {arguments.hub_strategy.value}: checkpoints stay on this machine, "
+            f"--hub_strategy {strategy}: checkpoints stay on this machine, "
             "only the finished model is pushed; leave the flag out."
         )
     name = arguments.hub_model_id or Path(arguments.output_dir).resolve().name

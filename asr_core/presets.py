@@ -62,7 +62,6 @@ QUICKSTART = {
     "model": "embedded",
     "dataset": "sample",
     "train_split": "train",
-    "eval_split": "test",
     "freeze": "none",
     "batch_seconds": 24.0,
     "gradient_accumulation_steps": 1,
