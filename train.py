@@ -22,25 +22,25 @@ log = logging.getLogger("asr_core")
 
 def main(argv: list[str]) -> int:
     # Heavy imports wait until it is known that there is something to do.
-    from asr_core import card, data, evaluation, hub, models, report, training
+    from asr_core import card, data, evaluation, flags, hub, models, pretrained, report, training
 
     models.quiet()
 
-    options, arguments = training.parse(argv)
+    options, arguments = flags.parse(argv)
     folder = Path(arguments.output_dir)
     checkpoint = training.starting_point(options, arguments)
     destination = hub.destination(arguments) if options.push_to_hub else None
-    log.info("Preset %s, %s", options.preset, training.device_line(arguments))
-    log.info("%s", training.resolved(options, arguments))
+    log.info("Preset %s, %s", options.preset, flags.device_line(arguments))
+    log.info("%s", flags.resolved(options, arguments))
 
     # 1. Data: who said what, in which part; then the characters to spell it with.
     parts = training.load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
-    processor, new = training.load_processor(options, parts.train["transcription"], folder)
+    processor, new = pretrained.load_processor(options, parts.train["transcription"], folder)
 
     # 2. Model, with a CTC head as wide as the vocabulary.
-    model, fresh = training.load_model(options, processor, new)
-    frames = training.Frames.of(model, processor)
+    model, fresh = pretrained.load_model(options, processor, new)
+    frames = pretrained.Frames.of(model, processor)
 
     # 3. Look before training: what is there, what is left out and why.
     limits = data.Limits(options.shortest, options.longest)

@@ -22,7 +22,7 @@ from asr_core.report import Part, Report
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-    from asr_core.training import Options
+    from asr_core.flags import Options
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from asr_core import card, report, training
+from asr_core import card, report
 from asr_core.evaluation import Evaluation, Utterance, bootstrap, compare, rate
+from asr_core.flags import parse
 
 
 def evaluated(model: str, *pairs: tuple[str, str], failed: dict | None = None) -> Evaluation:
@@ -52,7 +53,7 @@ def write(tmp_path, looked):
         folder = tmp_path / "private-folder"
         folder.mkdir(exist_ok=True)
         arguments = ["--preset", "quickstart", "--output_dir", str(folder), *flags]
-        card.save(folder, name, *training.parse(arguments), looked, before, after)
+        card.save(folder, name, *parse(arguments), looked, before, after)
         return ModelCard.load(folder / "README.md")
 
     return write

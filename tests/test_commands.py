@@ -14,8 +14,8 @@ import tiny
 
 import asr_core.__main__ as commands
 import train
-from asr_core import training
 from asr_core.errors import AsrError, OptionError
+from asr_core.flags import parse
 
 ROOT = Path(__file__).parents[1]
 
@@ -187,7 +187,7 @@ def test_a_wrong_command_line_shows_how_it_is_used(run, arguments):
 )
 def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
     with pytest.raises(OptionError) as raised:
-        training.parse(flags.split())
+        parse(flags.split())
     message = str(raised.value)
     assert "\n" not in message
     for part in expected:
@@ -195,7 +195,7 @@ def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
 
 
 def test_flags_override_the_preset_and_the_rest_stays():
-    options, arguments = training.parse(["--preset", "guide", "--learning_rate", "3e-4"])
+    options, arguments = parse(["--preset", "guide", "--learning_rate", "3e-4"])
     assert arguments.learning_rate == 3e-4
     assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
 

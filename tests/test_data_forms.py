@@ -14,8 +14,9 @@ import tiny
 from hub import Hub
 from transformers import AutoProcessor
 
-from asr_core import audio, data, training
+from asr_core import audio, data, pretrained, training
 from asr_core.errors import DataError, OptionError
+from asr_core.flags import Options
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +174,7 @@ def test_the_rows_cut_off_to_measure_on_follow_the_seed(tmp_path):
     path = str(parquet_file(tmp_path))
 
     def parted(seed: int, size: float = 0.34) -> list[list[str]]:
-        options = training.Options(dataset=path, test_size=size)
+        options = Options(dataset=path, test_size=size)
         parts = training.load_parts(options, seed)
         return [parts.train["transcription"][:], parts.test["transcription"][:]]
 
@@ -186,17 +187,15 @@ def test_the_rows_cut_off_to_measure_on_follow_the_seed(tmp_path):
 
 
 def test_a_part_to_measure_on_is_used_where_there_is_one():
-    parts = training.load_parts(training.Options(dataset=data.SAMPLE), seed=0)
+    parts = training.load_parts(Options(dataset=data.SAMPLE), seed=0)
     assert (
         parts.test["transcription"][:] == data.load(data.SAMPLE, split="test")["transcription"][:]
     )
-    parts = training.load_parts(
-        training.Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0
-    )
+    parts = training.load_parts(Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0)
     assert len(parts.train) + len(parts.test) == 30
 
 
-FRAMES = training.Frames(((400, 320),), 1)
+FRAMES = pretrained.Frames(((400, 320),), 1)
 
 
 def prepared(path: Path, processor, **options) -> data.Prepared:

@@ -11,9 +11,9 @@ import tiny
 from matplotlib import colors, image
 from transformers import AutoProcessor
 
-from asr_core import data, pictures, report, training
+from asr_core import data, pictures, pretrained, report
 
-FRAMES = training.Frames(((400, 320),), 1)
+FRAMES = pretrained.Frames(((400, 320),), 1)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import tiny
 import torch
 from transformers import AutoModelForCTC, AutoProcessor, EvalPrediction
 
-from asr_core import data, presets, training
+from asr_core import data, presets, pretrained, training
 from asr_core.errors import OptionError
+from asr_core.flags import parse
 
 
 def test_batches_by_duration_hold_every_row_once_within_the_budget():
@@ -52,7 +53,7 @@ def blank(tmp_path_factory):
 
 
 def run(folder, output, *flags: str) -> training.CTCTrainer:
-    options, arguments = training.parse(
+    options, arguments = parse(
         [
             *("--preset", "quickstart", "--model", str(folder), "--output_dir", str(output)),
             *("--train_split", "train[:4]", "--batch_seconds", "8", "--save_strategy", "no"),
@@ -60,9 +61,9 @@ def run(folder, output, *flags: str) -> training.CTCTrainer:
         ]
     )
     rows = data.load("sample", split="train[:4]")
-    processor, new = training.load_processor(options, rows["transcription"], output)
-    model, _ = training.load_model(options, processor, new)
-    prepared = data.prepare(rows, processor, training.Frames.of(model, processor)).rows
+    processor, new = pretrained.load_processor(options, rows["transcription"], output)
+    model, _ = pretrained.load_model(options, processor, new)
+    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     training.run(trainer, None)
     return trainer
@@ -112,7 +113,7 @@ def test_only_the_best_columns_are_kept_of_an_evaluation():
 
 
 def test_the_guide_preset_has_the_guides_values():
-    options, arguments = training.parse(["--preset", "guide"])
+    options, arguments = parse(["--preset", "guide"])
     assert (options.model, options.dataset) == ("facebook/wav2vec2-base", "PolyAI/minds14")
     assert options.dataset_config == "en-US"
     assert arguments.learning_rate == 1e-5
@@ -124,7 +125,7 @@ def test_the_guide_preset_has_the_guides_values():
 
 
 def test_flags_come_after_the_preset():
-    options, arguments = training.parse(
+    options, arguments = parse(
         ["--preset=quickstart", "--learning_rate", "5e-5", "--freeze", "base"]
     )
     assert options.model == "embedded"
@@ -134,7 +135,7 @@ def test_flags_come_after_the_preset():
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_can_be_parsed(name):
-    options, _ = training.parse(["--preset", name])
+    options, _ = parse(["--preset", name])
     assert options.preset == name
 
 
@@ -153,15 +154,15 @@ def test_every_preset_can_be_parsed(name):
 )
 def test_bad_flags_are_one_sentence(flags, sentence):
     with pytest.raises(OptionError) as caught:
-        training.parse(flags.split())
+        parse(flags.split())
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_frozen_parts_do_not_learn(tmp_path):
     folder = tiny.wav2vec2(tmp_path)
-    options, _ = training.parse(["--model", str(folder), "--freeze", "feature_encoder"])
-    model, fresh = training.load_model(options, AutoProcessor.from_pretrained(folder))
+    options, _ = parse(["--model", str(folder), "--freeze", "feature_encoder"])
+    model, fresh = pretrained.load_model(options, AutoProcessor.from_pretrained(folder))
     learns = {name for name, p in model.named_parameters() if p.requires_grad}
     assert not any("feature_extractor" in name for name in learns)
     assert any("lm_head" in name for name in learns)
@@ -172,13 +173,13 @@ def test_frozen_parts_do_not_learn(tmp_path):
 def test_clips_grouped_by_length_really_are(tmp_path):
     """The guide stores a batch axis, and then every length is 1."""
     folder = tiny.wav2vec2(tmp_path / "model")
-    options, arguments = training.parse(
+    options, arguments = parse(
         ["--preset", "guide", "--model", str(folder), "--output_dir", str(tmp_path)]
     )
     rows = data.load("sample", split="train[:32]")
-    processor, new = training.load_processor(options, rows["transcription"], tmp_path)
-    model, _ = training.load_model(options, processor, new)
-    prepared = data.prepare(rows, processor, training.Frames.of(model, processor)).rows
+    processor, new = pretrained.load_processor(options, rows["transcription"], tmp_path)
+    model, _ = pretrained.load_model(options, processor, new)
+    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     spread = [
         np.ptp(batch["input_values"].shape[1] - (batch["input_values"] == 0).sum(1).numpy())

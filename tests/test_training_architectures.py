@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import tiny
 
-from asr_core import data, training
+from asr_core import data, pretrained, training
 from asr_core.errors import AsrError
+from asr_core.flags import parse
 from asr_core.recognizer import Recognizer
 
 SMALL = {
@@ -55,7 +56,7 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
     AutoModelForCTC.from_config(config(kind)).save_pretrained(base)
     extractor(kind).save_pretrained(base)
     flags = ("--preset quickstart --max_steps 2 --save_strategy no --eval_strategy no").split()
-    options, arguments = training.parse(
+    options, arguments = parse(
         [
             *flags,
             *("--load_best_model_at_end", "False", "--vocabulary", "data", "--case", "upper"),
@@ -63,10 +64,10 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
         ]
     )
     rows = data.load("sample", split="train[:6]")
-    processor, new = training.load_processor(options, rows["transcription"], folder)
-    model, fresh = training.load_model(options, processor, new)
+    processor, new = pretrained.load_processor(options, rows["transcription"], folder)
+    model, fresh = pretrained.load_model(options, processor, new)
     assert fresh
-    prepared = data.prepare(rows, processor, training.Frames.of(model, processor))
+    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor))
     # Parakeet has a frame every 80 ms, too few for the characters of most sentences.
     assert len(prepared.rows) == 6 or kind == "parakeet_ctc"
     trainer = training.make_trainer(
@@ -89,7 +90,7 @@ def test_frames_are_counted_as_the_model_counts_them(tmp_path):
 
     folder = tiny.wav2vec2(tmp_path / "model")
     model = AutoModelForCTC.from_pretrained(folder)
-    frames = training.Frames.of(model, AutoProcessor.from_pretrained(folder))
+    frames = pretrained.Frames.of(model, AutoProcessor.from_pretrained(folder))
     for samples in (400, 719, 720, 16_000, 54_321):
         assert frames(samples) == model(torch.zeros(1, samples)).logits.shape[1]
 
@@ -98,6 +99,6 @@ def test_a_model_that_is_not_ctc_is_named(tmp_path):
     from transformers import WhisperConfig
 
     WhisperConfig().save_pretrained(tmp_path)
-    options, _ = training.parse(["--preset", "quickstart", "--model", str(tmp_path)])
+    options, _ = parse(["--preset", "quickstart", "--model", str(tmp_path)])
     with pytest.raises(AsrError, match=r"whisper.*not trained with CTC"):
-        training.load_model(options, None)
+        pretrained.load_model(options, None)

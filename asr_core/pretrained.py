@@ -1,0 +1,151 @@
+"""The model that fine-tuning starts from: its processor, its CTC head, and what stays frozen."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCTC,
+    AutoProcessor,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+
+from asr_core import models, text
+from asr_core.errors import ModelError
+from asr_core.flags import Options
+
+log = logging.getLogger(__name__)
+
+
+def load_processor(
+    options: Options, transcripts: Sequence[str], folder: Path
+) -> tuple[ProcessorMixin, bool]:
+    """The model's own processor, or one with a vocabulary made from training `transcripts`.
+
+    The second value tells whether the vocabulary is new.
+    """
+    where = models.locate(options.model)
+    if options.vocabulary != "data":
+        try:
+            processor = AutoProcessor.from_pretrained(where)
+        except (OSError, ValueError, TypeError) as error:
+            if options.vocabulary == "model":
+                raise ModelError(f"'{options.model}' has no tokenizer: {error}") from error
+            log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
+        else:
+            if getattr(processor, "tokenizer", None) is not None:
+                return processor, False
+    return new_processor(options, transcripts, where, folder), True
+
+
+def new_processor(
+    options: Options, transcripts: Sequence[str], where: str, folder: Path
+) -> ProcessorMixin:
+    """The model's feature extractor beside a tokenizer of the characters of `transcripts`."""
+    from transformers import (
+        AutoFeatureExtractor,
+        Wav2Vec2BertProcessor,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2Processor,
+    )
+
+    spelling = text.Spelling(options.case, options.punctuation, options.hangul)
+    tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "vocab.json"
+    path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
+    tokenizer = Wav2Vec2CTCTokenizer(str(path))
+    extractor = AutoFeatureExtractor.from_pretrained(where)
+    if extractor.model_input_names[0] == "input_features":
+        return Wav2Vec2BertProcessor(extractor, tokenizer)
+    return Wav2Vec2Processor(extractor, tokenizer)
+
+
+def load_model(
+    options: Options, processor: ProcessorMixin, new_vocabulary: bool = False
+) -> tuple[PreTrainedModel, bool]:
+    """A model with a CTC head of the processor's size; True when the head is fresh.
+
+    A head that was trained for other characters starts anew, even if it has as many.
+    """
+    models.load_config(options.model)  # for its clear errors
+    where = models.locate(options.model)
+    config = AutoConfig.from_pretrained(where)
+    size = len(processor.tokenizer)
+    trained = any(str(made).endswith("CTC") for made in config.architectures or [])
+    fresh = new_vocabulary or not trained or size != config.vocab_size
+    config.vocab_size = size
+    config.pad_token_id = processor.tokenizer.pad_token_id
+    # The sum would grow with the batch; an infinite loss (more characters than frames) would
+    # spoil the weights for good.
+    config.ctc_loss_reduction = "mean"
+    config.ctc_zero_infinity = True
+    if hasattr(config, "layerdrop"):
+        config.layerdrop = 0.0
+    if hasattr(config, "mask_time_prob"):
+        config.mask_time_prob = options.mask_time_prob
+        config.apply_spec_augment = True
+    try:
+        model = AutoModelForCTC.from_pretrained(
+            where,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{options.model}' cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
+    if fresh:
+        head = getattr(model, "lm_head", None) or model.ctc_head
+        model._init_weights(head)
+    _freeze(model, options.freeze)
+    return model, fresh
+
+
+def _freeze(model: PreTrainedModel, what: str) -> None:
+    if what == "none":
+        return
+    names = {
+        "feature_encoder": ("freeze_feature_encoder", "freeze_feature_extractor"),
+        "base": ("freeze_base_model",),
+    }[what]
+    freeze = next((getattr(model, name) for name in names if hasattr(model, name)), None)
+    if freeze is None:
+        log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
+    else:
+        freeze()
+
+
+@dataclass(frozen=True)
+class Frames:
+    """How many frames a model makes of a number of samples.
+
+    `layers` are (kernel, stride) of the convolutions over the waveform; models that take mel
+    features have none, and a frame every `hop` samples.
+    """
+
+    layers: tuple[tuple[int, int], ...]
+    hop: int
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, processor: ProcessorMixin) -> Frames:
+        config, extractor = model.config, processor.feature_extractor
+        if model.main_input_name == "input_values":
+            return cls(tuple(zip(config.conv_kernel, config.conv_stride, strict=True)), 1)
+        encoder = getattr(config, "encoder_config", None)
+        hop = getattr(extractor, "hop_length", 160) * getattr(extractor, "stride", 1)
+        return cls((), hop * getattr(encoder, "subsampling_factor", 1))
+
+    def __call__(self, samples: int) -> int:
+        for kernel, stride in self.layers:
+            samples = max(0, (samples - kernel) // stride + 1)
+        return samples // self.hop
