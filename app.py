@@ -8,16 +8,13 @@ Layout and wiring only; what the page does is in `asr_core/page.py`.
 import argparse
 import logging
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import page
 from asr_core.engine import Engine
 from asr_core.errors import AsrError, OptionError
-from asr_core.phrases import PHRASES, language, say
-from asr_core.subtitles import FORMATS
+from asr_core.phrases import PHRASES
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -26,182 +23,54 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
-VISITORS = 4  # served at once, in turns; the others see their place in the queue
-SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
 ASSETS = Path(page.__file__).parent / "assets"
-
-# `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
-# that would become part of the program.
-WORDS = r"""<div class="words" role="group" aria-live="off">${
-  (value || []).map(([text, start, title, unsure], index) =>
-    `<span class="word${unsure ? " unsure" : ""}" data-start="${start}" title="${title}"
-      tabindex="${index ? -1 : 0}">${
-      text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
-    }</span>`).join(" ")
-}</div>"""
-COPY = "(words) => copyText((words || []).map((word) => word[0]).join(' '))"
-LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
-SAVE = "(file) => { if (file) saveFile(...file); }"
 
 
 def build(engine: Engine) -> "gr.Blocks":
     """The page and all that is wired to it; nothing is loaded or served yet."""
     import gradio as gr
 
+    from asr_core.api import api
+    from asr_core.files_tab import files_tab
+    from asr_core.live_tab import live_tab
+    from asr_core.transcribe_tab import transcribe_tab
+
     i18n = gr.I18n(**PHRASES)
     with gr.Blocks(
         title="asr-core", analytics_enabled=False, delete_cache=(SWEEP * 60, KEEP * 60)
     ) as demo:
         gr.Markdown(i18n("heading"))
-        model = gr.HTML(elem_id="model")
-        transcribe_tab(engine, i18n)
+        line = gr.HTML(elem_id="model")
+        models = engine.models()
+        model = gr.Dropdown(
+            [(i18n("default_model"), ""), *models],
+            value="",
+            label=i18n("choose_model"),
+            visible=bool(models),
+            elem_id="models",
+        )
+        with gr.Tab(i18n("tab_transcribe"), id="transcribe"):
+            transcribe_tab(engine, i18n, model)
+        with gr.Tab(i18n("tab_live"), id="live"):
+            live_tab(engine, i18n, model)
+        with gr.Tab(i18n("tab_files"), id="files"):
+            files_tab(engine, i18n, model)
         gr.Markdown(i18n("privacy"), elem_id="privacy")
+        api(engine)
 
-        def on_load(request: gr.Request):
-            yield from page.model_line(engine, spoken(request))
+        def on_load(model: str, request: gr.Request):
+            yield from page.model_line(engine, page.spoken(request), model)
 
-        demo.load(
+        gr.on(
+            [demo.load, model.change],
             on_load,
-            outputs=model,
+            model,
+            line,
             show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",
         )
     return demo
-
-
-def transcribe_tab(engine: Engine, i18n: "gr.I18n") -> None:
-    """One recording, from the microphone or a file: its words, to listen to, correct and take."""
-    import gradio as gr
-
-    clips = page.samples(Path(SAMPLES.name))
-    recording = gr.Audio(
-        sources=["microphone", "upload"],
-        type="filepath",
-        label=i18n("recording"),
-        buttons=[],
-        # To draw a waveform, the browser would unpack the whole of it: an hour freezes the page.
-        waveform_options={"show_recording_waveform": False},
-        elem_id="recording",
-    )
-    examples = gr.Examples(
-        [[clip.path] for clip in clips],
-        [recording],
-        label=i18n("samples"),
-        example_labels=[clip.sentence for clip in clips],
-        elem_id="samples",
-        api_visibility="private",
-    )
-    with gr.Row():
-        start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
-        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
-    notice = gr.HTML(elem_id="notice", js_on_load=LIVE_REGION)
-    words = gr.HTML(
-        [],
-        label=i18n("transcript"),
-        show_label=True,
-        container=True,
-        html_template=WORDS,
-        js_on_load=(ASSETS / "words.js").read_text(),
-        elem_id="words",
-    )
-    gr.Markdown(i18n("words_help"), elem_id="hint")
-    with gr.Row(elem_id="downloads"):
-        copy = gr.Button(i18n("copy"), size="sm", min_width=60, elem_id="copy")
-        downloads = {
-            format: gr.Button(f"↓ {format.upper()}", size="sm", min_width=60) for format in FORMATS
-        }
-    with gr.Accordion(i18n("edit"), open=False, elem_id="edit"):
-        text = gr.Textbox(
-            show_label=False, info=i18n("edit_info"), lines=4, max_lines=16, elem_id="transcript"
-        )
-    transcript, file = gr.State(), gr.JSON(visible=False)
-
-    @gpu
-    def transcribe(recording: str | None, language: str):
-        yield from page.transcribe(engine, recording, language)
-
-    def on_recording(recording: str | None, request: gr.Request):
-        for view in transcribe(recording, spoken(request)):
-            yield {
-                words: view.words,
-                notice: view.notice,
-                transcript: view.transcript,
-                cancel: gr.Button(visible=view.running),
-                text: gr.skip() if view.running else view.text,
-            }
-
-    wiring = {
-        "fn": on_recording,
-        "inputs": recording,
-        "outputs": [words, notice, transcript, cancel, text],
-        "show_progress": "minimal",
-        "show_progress_on": words,
-        "concurrency_limit": VISITORS,
-        "concurrency_id": "transcription",
-        "api_visibility": "private",
-    }
-    runs = [
-        gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
-        examples.load_input_event.then(**wiring),
-    ]
-
-    def on_cancel(transcript, request: gr.Request):
-        said = page.notice("done", say("cancelled", spoken(request)))
-        return said, gr.Button(visible=False), transcript.text if transcript else ""
-
-    # In two steps, or a last view of the cancelled run could arrive after the answer.
-    cancel.click(None, cancels=runs, api_visibility="private").then(
-        on_cancel, transcript, [notice, cancel, text], api_visibility="private"
-    )
-    recording.clear(
-        lambda: ([], "", None, gr.Button(visible=False), ""),
-        outputs=[words, notice, transcript, cancel, text],
-        cancels=runs,
-        api_visibility="private",
-    )
-
-    def on_edit(transcript, text: str):
-        transcript = page.edit(transcript, text)
-        return transcript, page.rows(transcript)
-
-    text.blur(
-        on_edit,
-        [transcript, text],
-        [transcript, words],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    copy.click(None, words, js=COPY)
-    for format, button in downloads.items():
-
-        def on_download(transcript, text: str, request: gr.Request, format: str = format):
-            made = page.download(transcript, text, format)
-            if made:
-                return list(made), gr.skip()
-            return None, page.notice("problem", say("nothing_to_download", spoken(request)))
-
-        button.click(
-            on_download,
-            [transcript, text],
-            [file, notice],
-            show_progress="hidden",
-            api_visibility="private",
-        ).then(None, file, js=SAVE)
-
-
-def spoken(request: "gr.Request") -> str:
-    """The language to speak with the visitor who sent `request`."""
-    return language(request.headers.get("accept-language"))
-
-
-def gpu(function: Callable) -> Callable:
-    """`spaces.GPU` on Hugging Face's ZeroGPU, which lends a GPU for a call; else `function`."""
-    try:
-        import spaces  # has to come before torch
-    except ImportError:
-        return function
-    return spaces.GPU(function)
 
 
 def serve(model: str | None, host: str | None, port: int | None, share: bool) -> None:
@@ -221,6 +90,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             share=share,
             max_file_size=MAX_FILE_SIZE,
             run_history=False,
+            mcp_server=True,
             footer_links=["api", "settings"],
             i18n=gr.I18n(**PHRASES),
             theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),

@@ -5,12 +5,14 @@ The page is up before torch is imported; whoever asks for a transcript earlier w
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from asr_core import models
+from asr_core.errors import ModelError
 from asr_core.models import Choice
 
 if TYPE_CHECKING:
@@ -34,18 +36,26 @@ class Engine:
         """The default model, and why it is that one; may take seconds to ask the Hub."""
         return self._job(CHOICE, self._choose).result()
 
+    def models(self) -> list[str]:
+        """The other models that visitors may choose, from `ASR_MODELS`: names with commas."""
+        names = os.environ.get("ASR_MODELS", "").split(",")
+        return list(dict.fromkeys(name.strip() for name in names if name.strip()))
+
     def recognizer(self, name: str | None = None) -> Recognizer:
         """The model of that name, or the default one, as soon as it is loaded.
 
-        Raises ModelError when it cannot be; the next call tries again.
+        Raises ModelError when it cannot be, and the next call tries again; or when the host has
+        not put `name` on the list, as a visitor must not make the server load whatever there is.
         """
+        if name and name not in self.models():
+            raise ModelError(f"The model '{name}' is not one of those offered here.")
         name = name or self.choice().name
         return self._job(name, _load, name).result()
 
     def ready(self, name: str | None = None) -> bool:
         """Whether `recognizer` would answer at once."""
         with self._lock:
-            if name is None:
+            if not name:
                 choice = self._jobs.get(CHOICE)
                 if not _succeeded(choice):
                     return False
@@ -61,6 +71,15 @@ class Engine:
             if job is None or (job.done() and job.exception()):
                 job = self._jobs[key] = _background(function, *args)
             return job
+
+
+def gpu(function: Callable) -> Callable:
+    """`spaces.GPU` on Hugging Face's ZeroGPU, which lends a GPU for a call; else `function`."""
+    try:
+        import spaces  # has to come before torch
+    except ImportError:
+        return function
+    return spaces.GPU(function)
 
 
 def _load(name: str) -> Recognizer:

@@ -10,22 +10,28 @@ import time
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from asr_core import comparison
 from asr_core.audio import Recording
 from asr_core.editing import edited
 from asr_core.engine import Engine
 from asr_core.errors import AsrError
-from asr_core.models import EMBEDDED
+from asr_core.models import EMBEDDED, Choice
+from asr_core.phrases import language as language_of
 from asr_core.phrases import say
 from asr_core.subtitles import render
 from asr_core.transcript import Transcript
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).parent / "embedded" / "sample" / "test.parquet"
 
 
+VISITORS = 4  # served at once, in turns; the others see their place in the queue
 UNSURE = 0.7  # confidence under which a word looks uncertain
 HORIZON = 2.0  # seconds of work after which the time left can be told
 
@@ -43,16 +49,18 @@ class View(NamedTuple):
         return self.transcript.text if self.transcript else ""
 
 
-def transcribe(engine: Engine, path: str | None, language: str = "en") -> Iterator[View]:
+def transcribe(
+    engine: Engine, path: str | None, language: str = "en", model: str | None = None
+) -> Iterator[View]:
     """Views of the transcript of a recording while it is read, the whole of it at the end."""
     if path is None:
         yield View([], notice("problem", say("nothing_recorded", language)), None, False)
         return
     transcript = None
     try:
-        if not engine.ready():
+        if not engine.ready(model):
             yield View([], notice("busy", say("loading_queued", language)), None, True)
-        recognizer = engine.recognizer()
+        recognizer = engine.recognizer(model)
         progress = Progress(length(path), language)
         for transcript in recognizer.stream(path):
             done = transcript.complete
@@ -64,7 +72,7 @@ def transcribe(engine: Engine, path: str | None, language: str = "en") -> Iterat
 
 
 def rows(transcript: Transcript | None) -> list[list]:
-    """Words for the browser: text, start, what the pointer is told, whether it is uncertain.
+    """Words for the browser: text, start, what the pointer is told, how it looks.
 
     Lists, because gradio sends of those only what has changed.
     """
@@ -73,7 +81,7 @@ def rows(transcript: Transcript | None) -> list[list]:
             word.text,
             word.start,
             f"{clock(word.start)} · {word.confidence:.0%}",
-            word.confidence < UNSURE,
+            "unsure" if word.confidence < UNSURE else "",
         ]
         for word in (transcript.words if transcript else ())
     ]
@@ -147,12 +155,13 @@ def complaint(error: Exception, language: str) -> str:
     return say("unexpected", language)
 
 
-def model_line(engine: Engine, language: str = "en") -> Iterator[str]:
+def model_line(engine: Engine, language: str = "en", model: str | None = None) -> Iterator[str]:
     """Which model answers, first that it is being loaded, then where and how precisely it runs."""
-    if not engine.ready():
+    if not engine.ready(model):
         yield notice("busy", say("loading", language))
     try:
-        recognizer, choice = engine.recognizer(), engine.choice()
+        recognizer = engine.recognizer(model)
+        choice = Choice(model) if model else engine.choice()
     except Exception as error:
         yield notice("problem", complaint(error, language))
         return
@@ -162,9 +171,34 @@ def model_line(engine: Engine, language: str = "en") -> Iterator[str]:
     yield notice("done", line)
 
 
+def compare(transcript: Transcript | None, said: str | None, language: str = "en") -> str:
+    """HTML that sets what was heard beside what was really said."""
+    if transcript is None:
+        return notice("problem", say("nothing_yet", language))
+    try:
+        compared = comparison.compare(said or "", transcript.text)
+    except AsrError as error:
+        return notice("problem", str(error))
+    kinds = ("substitution", "deletion", "insertion")
+    titles = {kind: say(kind, language) for kind in kinds}
+    rates = say(
+        "compared",
+        language,
+        wer=f"{compared.wer:.1%}",
+        cer=f"{compared.cer:.1%}",
+        **{kind: compared.count(kind) for kind in kinds},
+    )
+    return notice("done", rates) + comparison.markup(compared, titles)
+
+
 def notice(kind: str, text: str, extra: str = "") -> str:
     """HTML of a sentence; `kind` is busy, done or problem. The text may hold a visitor's words."""
     return f'<p class="notice {kind}">{escape(text)}{extra}</p>'
+
+
+def spoken(request: gr.Request) -> str:
+    """The language to speak with the visitor who sent `request`."""
+    return language_of(request.headers.get("accept-language"))
 
 
 def clock(seconds: float) -> str:

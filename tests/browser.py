@@ -23,6 +23,7 @@ from asr_core import audio, page
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60_000  # milliseconds; generous, because the machine may be busy with other things
+MODEL = os.environ.get("ASR_MODEL", "embedded")
 QUIET = (  # else Chromium tries the network at every start
     "--no-sandbox --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run"
@@ -75,8 +76,8 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory) -> Iterator[App]:
-    """The app with the embedded model. Nothing a visitor did may have raised in it."""
-    running = App(tmp_path_factory.mktemp("gradio"), "--model", "embedded")
+    """The app with the embedded model, or `ASR_MODEL`. Nothing a visitor did may raise in it."""
+    running = App(tmp_path_factory.mktemp("gradio"), "--model", MODEL, ASR_MODELS=MODEL)
     yield running
     running.close()
     assert "Traceback" not in running.log, running.log
@@ -130,15 +131,15 @@ def upload(page, path: Path | str) -> None:
     page.set_input_files("#recording input[type=file]", str(path))
 
 
-def notice(page, kind: str) -> str:
-    """The sentence under the button, as soon as there is one of that kind."""
-    return page.wait_for_selector(f"#notice .notice.{kind}").inner_text()
+def notice(page, kind: str, panel: str = "transcript") -> str:
+    """The sentence over the transcript, as soon as there is one of that kind."""
+    return page.wait_for_selector(f"#{panel}-notice .notice.{kind}").inner_text()
 
 
 def transcript(page) -> str:
     """The words of the finished transcript."""
     notice(page, "done")
-    return " ".join(page.locator("#words .word").all_inner_texts())
+    return " ".join(page.locator("#transcript-words .word").all_inner_texts())
 
 
 def words(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import speech
-from browser import notice, silence, transcript, upload, words
+from browser import MODEL, notice, silence, transcript, upload, words
 
 from asr_core import Recognizer
 
@@ -18,7 +18,7 @@ PICTURE = Path(__file__).parents[1] / ".github" / "screenshot.png"
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer("embedded")
+    return Recognizer(MODEL)
 
 
 def test_an_uploaded_recording_becomes_words(visit, recognizer):
@@ -66,7 +66,7 @@ def test_a_file_that_is_no_audio_is_named(visit, tmp_path):
     sentence = notice(page, "problem")
     assert "holiday.wav is" in sentence
     assert "not audio that can be read" in sentence
-    assert page.locator("#notice b").count() == 0
+    assert page.locator("#transcript-notice b").count() == 0
 
 
 def test_silence_is_said_to_be_silent(visit, tmp_path):
@@ -78,7 +78,7 @@ def test_silence_is_said_to_be_silent(visit, tmp_path):
 def test_the_model_is_named(visit):
     page = visit()
     line = page.wait_for_selector("#model .notice.done").inner_text()
-    assert line.startswith("Model: embedded on cpu")
+    assert line.startswith(f"Model: {MODEL}")
 
 
 def test_the_page_speaks_korean_to_a_korean_browser(visit):

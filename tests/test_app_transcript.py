@@ -22,26 +22,26 @@ def heard(visit):
 
 
 def test_a_click_on_a_word_plays_from_there_and_lights_it(heard):
-    word = heard.locator("#words .word").nth(3)
+    word = heard.locator("#transcript-words .word").nth(3)
     start = float(word.get_attribute("data-start"))
     word.click()
-    heard.wait_for_selector("#words .word.lit")
+    heard.wait_for_selector("#transcript-words .word.lit")
     playing, now = heard.evaluate(f"[!{AUDIO}.paused, {AUDIO}.currentTime]")
     assert playing
     assert start <= now < start + 2
 
 
 def test_the_light_moves_on_as_it_plays(heard):
-    heard.locator("#words .word").first.click()
-    heard.wait_for_selector("#words .word:first-child.lit")
-    heard.wait_for_selector("#words .word:not(:first-child).lit")
-    assert heard.locator("#words .word.lit").count() == 1
+    heard.locator("#transcript-words .word").first.click()
+    heard.wait_for_selector("#transcript-words .word:first-child.lit")
+    heard.wait_for_selector("#transcript-words .word:not(:first-child).lit")
+    assert heard.locator("#transcript-words .word.lit").count() == 1
 
 
 def test_words_can_be_reached_and_played_by_keyboard(heard):
-    heard.locator("#words .word").first.focus()
+    heard.locator("#transcript-words .word").first.focus()
     heard.keyboard.press("ArrowRight")
-    second = heard.locator("#words .word").nth(1)
+    second = heard.locator("#transcript-words .word").nth(1)
     assert second.evaluate("word => word === document.activeElement")
     heard.keyboard.press("Enter")
     heard.wait_for_function(f"!{AUDIO}.paused")
@@ -50,19 +50,19 @@ def test_words_can_be_reached_and_played_by_keyboard(heard):
 
 
 def test_copy(heard):
-    heard.click("#copy")
+    heard.click("#transcript-copy")
     heard.wait_for_function("navigator.clipboard.readText().then((text) => text.length > 0)")
     assert heard.evaluate("navigator.clipboard.readText()") == transcript(heard)
 
 
 def test_a_correction_reaches_the_words_and_the_download(heard):
-    heard.click("#edit button")
-    heard.fill("#transcript textarea", "We <i>said</i> something else")
+    heard.click("#transcript-edit button")
+    heard.fill("#transcript-edit textarea", "We <i>said</i> something else")
     heard.keyboard.press("Tab")
-    heard.wait_for_selector("#words .word >> text=something")
-    assert heard.locator("#words i").count() == 0
+    heard.wait_for_selector("#transcript-words .word >> text=something")
+    assert heard.locator("#transcript-words i").count() == 0
     with heard.expect_download() as saved:
-        heard.click("#downloads button >> text=JSON")
+        heard.click("#transcript-downloads button >> text=JSON")
     content = json.loads(saved.value.path().read_text())
     assert content["text"] == "We <i>said</i> something else"
     assert saved.value.suggested_filename.endswith(".json")
@@ -71,21 +71,21 @@ def test_a_correction_reaches_the_words_and_the_download(heard):
 @pytest.mark.parametrize("format", ["TXT", "SRT", "VTT", "TSV"])
 def test_downloads(heard, format):
     with heard.expect_download() as saved:
-        heard.click(f"#downloads button >> text={format}")
+        heard.click(f"#transcript-downloads button >> text={format}")
     assert saved.value.suggested_filename.endswith(f".{format.lower()}")
     assert words(transcript(heard))[0] in saved.value.path().read_text()
 
 
 def test_a_download_of_nothing_says_what_to_do(visit):
     page = visit()
-    page.click("#downloads button >> text=SRT")
+    page.click("#transcript-downloads button >> text=SRT")
     assert notice(page, "problem").startswith("There is no transcript yet")
 
 
 def test_a_new_recording_takes_the_place_of_the_old(heard):
     heard.click("#recording [aria-label=Clear]")
-    heard.wait_for_function("!document.querySelector('#words .word')")
-    heard.click("#downloads button >> text=TXT")
+    heard.wait_for_function("!document.querySelector('#transcript-words .word')")
+    heard.click("#transcript-downloads button >> text=TXT")
     assert notice(heard, "problem").startswith("There is no transcript yet")
 
 
@@ -93,20 +93,20 @@ def test_a_long_recording_shows_words_and_time_left_and_can_be_cancelled(visit, 
     page = visit(viewport={"width": 390, "height": 844})
     upload(page, long_recording(tmp_path / "long.wav", minutes=60))
     page.wait_for_function(
-        "/of 1:00:00, about .* left/.test(document.querySelector('#notice').innerText)"
+        "/of 1:00:00, about .* left/.test(document.querySelector('#transcript-notice').innerText)"
     )
-    page.wait_for_selector("#words .word")
-    assert 0 < page.locator("#notice progress").evaluate("bar => bar.position") < 1
+    page.wait_for_selector("#transcript-words .word")
+    assert 0 < page.locator("#transcript-notice progress").evaluate("bar => bar.position") < 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("#cancel")
     assert notice(page, "done").startswith("Cancelled")
-    count = page.locator("#words .word").count()
+    count = page.locator("#transcript-words .word").count()
     assert count > 0
     assert not page.is_visible("#cancel")
     with page.expect_download() as saved:
-        page.click("#downloads button >> text=TXT")
+        page.click("#transcript-downloads button >> text=TXT")
     assert len(saved.value.path().read_text().split()) == count
     # The machine is free: another recording is transcribed at once.
     page.click("#samples button >> nth=1")
-    page.wait_for_function("document.querySelectorAll('#words .word').length < 60")
+    page.wait_for_function("document.querySelectorAll('#transcript-words .word').length < 60")
     assert notice(page, "done").endswith("in 0:02.")

@@ -36,13 +36,13 @@ class Engine:
     def __init__(self, recognizer, choice: Choice | None = None, ready: bool = True) -> None:
         self._recognizer, self._choice, self._ready = recognizer, choice or Choice("m"), ready
 
-    def ready(self) -> bool:
+    def ready(self, name=None) -> bool:
         return self._ready
 
     def choice(self) -> Choice:
         return self._choice
 
-    def recognizer(self):
+    def recognizer(self, name=None):
         if isinstance(self._recognizer, Exception):
             raise self._recognizer
         return self._recognizer
@@ -60,7 +60,7 @@ def wav(tmp_path) -> str:
 
 def test_words_come_with_times_and_doubts(wav):
     *_, last = page.transcribe(Engine(Speaker(HELLO)), wav)
-    assert last.words == [["HELLO", 0.2, "0:00 · 95%", False], ["WORLT", 0.7, "0:00 · 31%", True]]
+    assert last.words == [["HELLO", 0.2, "0:00 · 95%", ""], ["WORLT", 0.7, "0:00 · 31%", "unsure"]]
     assert last.text == "HELLO WORLT"
     assert not last.running
     assert "2 words in 0:01" in last.notice

@@ -5,7 +5,7 @@ const box = element;
 let lit = null;
 
 function player() {
-  const audio = document.querySelector("#recording audio");
+  const audio = props.player ? document.querySelector(props.player) : null;
   return audio?.currentSrc ? audio : null;
 }
 

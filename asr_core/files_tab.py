@@ -1,0 +1,68 @@
+"""Several recordings, one after the other. Layout and wiring."""
+
+from __future__ import annotations
+
+import base64
+
+import gradio as gr
+
+from asr_core import batch, page
+from asr_core.engine import Engine, gpu
+from asr_core.phrases import say
+from asr_core.transcript import Transcript
+from asr_core.transcript_panel import LIVE_REGION
+
+SAVE = "(file) => { if (file) saveFile(file[0], file[1], true); }"
+
+
+def files_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
+    """`model` holds the name of the model to use, or "" for the default one."""
+    files = gr.File(
+        file_count="multiple",
+        file_types=["audio", "video"],
+        label=i18n("files"),
+        elem_id="files",
+    )
+    with gr.Row():
+        start = gr.Button(i18n("files_start"), variant="primary", scale=3, elem_id="files-start")
+        cancel = gr.Button(i18n("cancel"), visible=False, scale=1, elem_id="files-cancel")
+    notice = gr.HTML(elem_id="files-notice", js_on_load=LIVE_REGION)
+    table = gr.HTML(elem_id="files-table")
+    save = gr.Button(i18n("files_zip"), size="sm", elem_id="files-zip")
+    finished, file = gr.State([]), gr.JSON(visible=False)
+
+    @gpu
+    def transcribe(paths: list[str] | None, model: str, language: str):
+        yield from batch.transcribe_files(engine, paths, language, model)
+
+    def on_files(paths: list[str] | None, model: str, request: gr.Request):
+        for made in transcribe(paths, model, page.spoken(request)):
+            cancellable = gr.Button(visible=made.running)
+            yield made.table, made.notice, made.transcripts, cancellable
+
+    def on_cancel(request: gr.Request):
+        said = page.notice("done", say("cancelled", page.spoken(request)))
+        return said, gr.Button(visible=False)
+
+    def on_save(transcripts: list[Transcript], request: gr.Request):
+        if not transcripts:
+            return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
+        return ["transcripts.zip", base64.b64encode(batch.archive(transcripts)).decode()], gr.skip()
+
+    run = gr.on(
+        [files.upload, start.click],
+        on_files,
+        [files, model],
+        [table, notice, finished, cancel],
+        show_progress="minimal",
+        show_progress_on=notice,
+        concurrency_limit=page.VISITORS,
+        concurrency_id="transcription",
+        api_visibility="private",
+    )
+    cancel.click(None, cancels=run, api_visibility="private").then(
+        on_cancel, outputs=[notice, cancel], api_visibility="private"
+    )
+    save.click(
+        on_save, finished, [file, notice], show_progress="hidden", api_visibility="private"
+    ).then(None, file, js=SAVE)

@@ -1,0 +1,88 @@
+"""One recording, from the microphone or a file, becomes words. Layout and wiring."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from asr_core import page
+from asr_core.engine import Engine, gpu
+from asr_core.phrases import say
+from asr_core.transcript import Transcript
+from asr_core.transcript_panel import transcript_panel
+
+SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
+
+
+def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
+    """`model` holds the name of the model to use, or None for the default one."""
+    clips = page.samples(Path(SAMPLES.name))
+    recording = gr.Audio(
+        sources=["microphone", "upload"],
+        type="filepath",
+        label=i18n("recording"),
+        buttons=[],
+        # To draw a waveform, the browser would unpack the whole of it: an hour freezes the page.
+        waveform_options={"show_recording_waveform": False},
+        elem_id="recording",
+    )
+    examples = gr.Examples(
+        [[clip.path] for clip in clips],
+        [recording],
+        label=i18n("samples"),
+        example_labels=[clip.sentence for clip in clips],
+        elem_id="samples",
+        api_visibility="private",
+    )
+    with gr.Row():
+        start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
+        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
+    panel = transcript_panel(i18n, "transcript", player="#recording audio")
+
+    @gpu
+    def transcribe(recording: str | None, model: str | None, language: str):
+        yield from page.transcribe(engine, recording, language, model)
+
+    def on_recording(recording: str | None, model: str | None, request: gr.Request):
+        for view in transcribe(recording, model, page.spoken(request)):
+            yield {
+                panel.words: view.words,
+                panel.notice: view.notice,
+                panel.transcript: view.transcript,
+                panel.text: gr.skip() if view.running else view.text,
+                cancel: gr.Button(visible=view.running),
+            }
+
+    def on_cancel(transcript: Transcript | None, request: gr.Request):
+        said = page.notice("done", say("cancelled", page.spoken(request)))
+        return said, transcript.text if transcript else "", gr.Button(visible=False)
+
+    def on_clear():
+        return "", [], None, "", gr.Button(visible=False)
+
+    wiring = {
+        "fn": on_recording,
+        "inputs": [recording, model],
+        "outputs": [*panel.outputs, cancel],
+        "show_progress": "minimal",
+        "show_progress_on": panel.words,
+        "concurrency_limit": page.VISITORS,
+        "concurrency_id": "transcription",
+        "api_visibility": "private",
+    }
+    runs = [
+        gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
+        examples.load_input_event.then(**wiring),
+    ]
+    # In two steps, or a last view of the cancelled run could arrive after the answer.
+    cancel.click(None, cancels=runs, api_visibility="private").then(
+        on_cancel,
+        panel.transcript,
+        [panel.notice, panel.text, cancel],
+        api_visibility="private",
+    )
+    recording.clear(
+        on_clear, outputs=[*panel.outputs, cancel], cancels=runs, api_visibility="private"
+    )

@@ -1,0 +1,96 @@
+"""A transcript on the page: its words, and all that can be done with them. Layout and wiring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from asr_core import page
+from asr_core.phrases import say
+from asr_core.subtitles import FORMATS
+from asr_core.transcript import Transcript
+
+ASSETS = Path(__file__).parent / "assets"
+
+# `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
+# that would become part of the program.
+WORDS = r"""<div class="words" role="group">${
+  (value || []).map(([text, start, title, mark], index) =>
+    `<span class="word ${mark}" data-start="${start}" title="${title}"
+      tabindex="${index ? -1 : 0}">${
+      text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+    }</span>`).join(" ")
+}</div>"""
+LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
+COPY = "(words) => copyText((words || []).map((word) => word[0]).join(' '))"
+SAVE = "(file) => { if (file) saveFile(...file); }"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The components that show a transcript; `transcript` is a state that holds a Transcript."""
+
+    notice: gr.HTML
+    words: gr.HTML
+    transcript: gr.State
+    text: gr.Textbox
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        return [self.notice, self.words, self.transcript, self.text]
+
+
+def transcript_panel(i18n: gr.I18n, name: str, player: str) -> Panel:
+    """`name` begins the ids of its parts; `player` selects the element that plays the recording."""
+    notice = gr.HTML(elem_id=f"{name}-notice", js_on_load=LIVE_REGION)
+    words = gr.HTML(
+        [],
+        label=i18n("transcript"),
+        show_label=True,
+        container=True,
+        html_template=WORDS,
+        js_on_load=(ASSETS / "words.js").read_text(),
+        elem_id=f"{name}-words",
+        player=player,
+    )
+    gr.Markdown(i18n("words_help"), elem_classes="hint")
+    with gr.Row(elem_id=f"{name}-downloads"):
+        copy = gr.Button(i18n("copy"), size="sm", min_width=60, elem_id=f"{name}-copy")
+        downloads = {
+            format: gr.Button(f"↓ {format.upper()}", size="sm", min_width=60) for format in FORMATS
+        }
+    with gr.Accordion(i18n("edit"), open=False, elem_id=f"{name}-edit"):
+        text = gr.Textbox(show_label=False, info=i18n("edit_info"), lines=4, max_lines=16)
+    with gr.Accordion(i18n("compare"), open=False, elem_id=f"{name}-compare"):
+        said = gr.Textbox(show_label=False, info=i18n("compare_info"), lines=2, max_lines=16)
+        compare = gr.Button(i18n("compare_button"), size="sm")
+        comparison = gr.HTML(js_on_load=LIVE_REGION)
+    transcript, file = gr.State(), gr.JSON(visible=False)
+    panel = Panel(notice, words, transcript, text)
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+
+    def on_edit(transcript: Transcript | None, text: str):
+        transcript = page.edit(transcript, text)
+        return transcript, page.rows(transcript)
+
+    def on_download(format: str):
+        def make(transcript: Transcript | None, text: str, request: gr.Request):
+            made = page.download(transcript, text, format)
+            if made:
+                return list(made), gr.skip()
+            return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
+
+        return make
+
+    def on_compare(transcript: Transcript | None, text: str, said: str, request: gr.Request):
+        return page.compare(page.edit(transcript, text), said, page.spoken(request))
+
+    text.blur(on_edit, [transcript, text], [transcript, words], **quiet)
+    copy.click(None, words, js=COPY)
+    for format, button in downloads.items():
+        saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
+        saved.then(None, file, js=SAVE)
+    gr.on([compare.click, said.submit], on_compare, [transcript, text, said], comparison, **quiet)
+    return panel

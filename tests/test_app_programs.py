@@ -1,0 +1,105 @@
+"""The app for programs: gradio_client, plain HTTP as curl speaks it, and MCP, each by a real client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from asr_core import page
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> str:
+    return page.samples(tmp_path_factory.mktemp("clips"), 1)[0].path
+
+
+@pytest.fixture(scope="module")
+def client(app) -> Client:
+    return Client(app.url, verbose=False)
+
+
+def test_the_endpoint_and_its_formats(client, clip):
+    text = client.predict(handle_file(clip), api_name="/transcribe")
+    content = json.loads(client.predict(handle_file(clip), "json", api_name="/transcribe"))
+    assert content["text"] == text.strip()
+    assert content["words"][0].keys() == {"text", "start", "end", "confidence"}
+    assert "-->" in client.predict(handle_file(clip), "vtt", api_name="/transcribe")
+
+
+def test_nothing_else_is_offered(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/transcribe"}
+
+
+def test_failures_are_one_sentence(client, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    with pytest.raises(AppError, match="bad.wav is .*not audio that can be read"):
+        client.predict(handle_file(str(bad)), api_name="/transcribe")
+    with pytest.raises(AppError, match="There is no recording yet"):
+        client.predict(None, api_name="/transcribe")
+
+
+def test_files_of_the_server_cannot_be_read(client):
+    payload = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError) as refused:
+        client.predict(payload, api_name="/transcribe")
+    assert "root" not in str(refused.value)
+
+
+def test_plain_http(app, clip):
+    """What `curl -F files=@call.flac URL/gradio_api/upload` and the two calls after it do."""
+    boundary = uuid.uuid4().hex
+    part = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.flac"\r\n\r\n'
+    )
+    body = part.encode() + Path(clip).read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    (path,) = json.loads(
+        post(f"{app.url}/gradio_api/upload", body, f"multipart/form-data; boundary={boundary}")
+    )
+    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "txt"]}
+    address = f"{app.url}/gradio_api/call/transcribe"
+    event = json.loads(post(address, json.dumps(data).encode(), "application/json"))["event_id"]
+    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+        said = answer.read().decode()
+    assert "event: complete" in said
+    (text,) = json.loads(said.split("data: ")[-1])
+    assert text.strip()
+
+
+def test_an_assistant_finds_and_uses_the_tool(app, client, clip):
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    recording = "data:audio/flac;base64," + base64.b64encode(Path(clip).read_bytes()).decode()
+
+    async def converse():
+        async with (
+            streamablehttp_client(f"{app.url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            heard = await session.call_tool("transcribe", {"recording": recording})
+            refused = await session.call_tool("transcribe", {"recording": "/etc/passwd"})
+        return tools, heard, refused
+
+    tools, heard, refused = asyncio.run(converse())
+    assert [tool.name for tool in tools] == ["transcribe"]
+    assert set(tools[0].inputSchema["properties"]) == {"recording", "format"}
+    expected = client.predict(handle_file(clip), api_name="/transcribe")
+    assert heard.content[0].text == expected
+    assert refused.isError
+
+
+def post(url: str, body: bytes, kind: str) -> str:
+    request = urllib.request.Request(url, body, {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read().decode()

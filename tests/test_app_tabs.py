@@ -1,0 +1,100 @@
+"""The other tabs and folds of the page: captions while one speaks, several files, how right it is."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+import speech
+from browser import MODEL, notice, silence, transcript, words
+
+from asr_core import audio, page
+
+pytestmark = pytest.mark.browser
+
+
+def tab(visit, name: str, **settings):
+    opened = visit(**settings)
+    opened.click(f"button[role=tab]:has-text('{name}')")
+    return opened
+
+
+def test_words_appear_while_one_speaks_and_stop_gives_the_transcript(visit):
+    speech.recording(speech.SPOKEN)
+    live = tab(visit, "Live captions")
+    live.click("#live-microphone button:has-text('Record')")
+    live.wait_for_selector("#live-words .word")  # while still recording
+    live.wait_for_selector("#live-words .word:not(.tentative)")
+    assert live.locator("#live-microphone button:has-text('Stop')").count() == 1
+    live.wait_for_timeout(3_000)
+    live.click("#live-microphone button:has-text('Stop')")
+    assert " in 0:" in notice(live, "done", "live")
+    assert live.locator("#live-words .tentative").count() == 0
+    shown = live.locator("#live-words .word").all_inner_texts()
+    with live.expect_download() as saved:
+        live.click("#live-downloads button >> text=TXT")
+    assert saved.value.path().read_text().split() == shown
+
+
+def test_several_files_and_one_archive(visit, tmp_path):
+    good = [clip.path for clip in page.samples(tmp_path, 2)]
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    files = tab(visit, "Several files", viewport={"width": 390, "height": 844})
+    files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
+    assert notice(files, "done", "files") == "2 of 3 transcribed."
+    rows = files.locator("#files-table tbody tr").all_inner_texts()
+    assert len(rows) == 3
+    assert "not audio that can be read" in rows[1]
+    assert files.evaluate("document.documentElement.scrollWidth") <= 390
+    with files.expect_download() as saved:
+        files.click("#files-zip")
+    with zipfile.ZipFile(saved.value.path()) as zipped:
+        assert len(zipped.namelist()) == 10
+        assert words(zipped.read(next(n for n in zipped.namelist() if n.endswith(".txt"))).decode())
+
+
+def test_no_files_to_transcribe(visit):
+    files = tab(visit, "Several files")
+    files.click("#files-start")
+    assert notice(files, "problem", "files").startswith("There are no files yet")
+
+
+def test_how_right_it_is(visit, tmp_path):
+    heard = visit()
+    heard.click("#samples button >> nth=0")
+    said = transcript(heard)
+    fold = heard.locator("#transcript-compare")
+    fold.locator("button").first.click()
+    fold.locator("textarea").fill(said.lower())
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    fold.get_by_text("Word error rate 0.0%").wait_for()
+    fold.locator("textarea").fill(f"xylophone {said}")
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    fold.get_by_text("0 wrong, 1 missed, 0 made up").wait_for()
+    assert fold.locator(".pair.deletion").inner_text().strip() == "xylophone"
+
+
+def test_comparing_with_nothing(visit, tmp_path):
+    fresh = visit()
+    fold = fresh.locator("#transcript-compare")
+    fold.locator("button").first.click()
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    fold.get_by_text("There is no transcript yet").wait_for()
+
+
+def test_a_model_of_the_hosts_list_can_be_chosen(visit, tmp_path):
+    chosen = visit()
+    chosen.click("#models input")
+    chosen.click(f"#models [role=option]:has-text('{MODEL}')")
+    chosen.wait_for_selector(f"#model .notice.done:has-text('{MODEL}')")
+    chosen.click("#samples button >> nth=0")
+    assert words(transcript(chosen))
+
+
+def test_files_are_heard_like_single_recordings(visit, tmp_path):
+    quiet = silence(tmp_path / "quiet.wav")
+    assert audio.load(str(quiet), 16_000).shape == (32_000,)
+    files = tab(visit, "Several files")
+    files.set_input_files("#files input[type=file]", [str(quiet)])
+    files.wait_for_selector("#files-table .notice.problem:has-text('quiet.wav is silent')")

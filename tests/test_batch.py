@@ -1,0 +1,57 @@
+"""Several files: each is told by itself, one bad file fails alone, all end in the archive."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from test_page import Engine
+
+from asr_core import batch
+from asr_core.errors import AudioError
+from asr_core.transcript import Transcript, Word
+
+
+class Listener:
+    """Stands in for a Recognizer: hears a word that is the file's name, and refuses bad ones."""
+
+    def stream(self, source: str):
+        if "bad" in source:
+            raise AudioError(f"{source} is <damaged>.")
+        name = source.removesuffix(".wav")
+        yield Transcript((), 0.5, source, complete=False)
+        yield Transcript((Word(name.upper(), 0.0, 0.4, 0.9),), 1.0, source)
+
+
+def transcribe(monkeypatch, *paths: str) -> list[batch.Batch]:
+    monkeypatch.setattr("asr_core.page.length", lambda path: 1.0)
+    return list(batch.transcribe_files(Engine(Listener()), list(paths)))
+
+
+def test_a_bad_file_fails_alone(monkeypatch):
+    *_, last = transcribe(monkeypatch, "one.wav", "bad.wav", "two.wav")
+    assert [transcript.text for transcript in last.transcripts] == ["ONE", "TWO"]
+    assert "bad.wav is &lt;damaged&gt;." in last.table
+    assert "2 of 3 transcribed" in last.notice
+    assert not last.running
+
+
+def test_files_wait_for_their_turn_in_the_table(monkeypatch):
+    first, *_ = transcribe(monkeypatch, "one.wav", "two.wav")
+    assert first.running
+    assert first.table.count("waiting") == 1
+    assert first.table.index("one.wav") < first.table.index("two.wav")
+
+
+def test_no_files():
+    (only,) = batch.transcribe_files(Engine(Listener()), None)
+    assert "There are no files yet" in only.notice
+
+
+def test_the_archive_holds_every_file_in_every_format_once():
+    same = [Transcript((Word(text, 0.0, 0.4, 0.9),), 1.0, "call.wav") for text in ("A", "B")]
+    with zipfile.ZipFile(io.BytesIO(batch.archive(same))) as zipped:
+        assert len(zipped.namelist()) == len(set(zipped.namelist())) == 10
+        assert zipped.read("call.txt") == b"A\n"
+        assert zipped.read("call (2).txt") == b"B\n"
+        assert zipped.testzip() is None

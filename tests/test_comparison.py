@@ -1,0 +1,55 @@
+"""What was heard beside what was said: rates as jiwer counts them, every error in its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from asr_core.comparison import compare, markup
+from asr_core.errors import DataError
+
+
+def test_every_kind_of_error_is_told_apart():
+    compared = compare("please pay my last bill", "please say last bill now")
+    assert compared.pairs == (
+        ("equal", "please", "please"),
+        ("substitution", "pay", "say"),
+        ("deletion", "my", ""),
+        ("equal", "last", "last"),
+        ("equal", "bill", "bill"),
+        ("insertion", "", "now"),
+    )
+    assert compared.wer == 3 / 5
+    assert [compared.count(kind) for kind in ("substitution", "deletion", "insertion")] == [1, 1, 1]
+
+
+def test_case_and_punctuation_do_not_count():
+    compared = compare("It’s mine, isn't it?", "IT'S MINE ISN'T IT")
+    assert (compared.wer, compared.cer) == (0.0, 0.0)
+
+
+def test_letters_count_for_less_than_words():
+    compared = compare("balance", "balances")
+    assert compared.wer == 1.0
+    assert compared.cer == pytest.approx(1 / 7)
+
+
+def test_nothing_heard():
+    compared = compare("hello there", "")
+    assert (compared.wer, compared.count("deletion")) == (1.0, 2)
+
+
+@pytest.mark.parametrize("said", ["", "  ", "?!"])
+def test_nothing_to_compare_with(said):
+    with pytest.raises(DataError, match="what was really said"):
+        compare(said, "HELLO")
+
+
+def test_korean():
+    assert compare("안녕하세요 여러분", "안녕하세요 여러붕").wer == 0.5
+
+
+def test_markup_shows_both_words_and_names_the_error():
+    html = markup(compare("pay now", "say now"), {"substitution": "wrong"})
+    assert (
+        '<span class="pair substitution" title="wrong"><del>pay</del><ins>say</ins></span>' in html
+    )
