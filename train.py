@@ -22,7 +22,18 @@ log = logging.getLogger("asr_core")
 
 def main(argv: list[str]) -> int:
     # Heavy imports wait until it is known that there is something to do.
-    from asr_core import card, data, evaluation, flags, hub, models, pretrained, report, training
+    from asr_core import (
+        card,
+        data,
+        evaluation,
+        flags,
+        hub,
+        language_model,
+        models,
+        pretrained,
+        report,
+        training,
+    )
 
     models.quiet()
 
@@ -51,6 +62,9 @@ def main(argv: list[str]) -> int:
     looked.save(folder)
     if options.dry_run:
         return 0
+    if options.language_model != "none":
+        said = parts.train["transcription"]
+        language_model.provide(folder, options.language_model, said, options.text)
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
@@ -62,7 +76,9 @@ def main(argv: list[str]) -> int:
     print(evaluation.side_by_side(before, after))
     name = destination.id if destination else folder.resolve().name
     card.save(folder, name, options, arguments, looked, before, after)
-    if destination and not training.interrupted(trainer):
+    if destination and training.interrupted(trainer):
+        print(f"Not pushed, as it was interrupted; to push it: {destination.again(folder)}")
+    elif destination:
         print(f"On the Hub: {hub.push(folder, destination)}")
     print(f"Talk to it: python app.py --model {folder}")
     return 130 if training.interrupted(trainer) else 0

@@ -230,6 +230,7 @@ def program(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_the_programs_end_with_a_status_and_without_a_traceback(model, tmp_path):
     wrong = program("train.py", "--preset", "fast")
     assert wrong.returncode == 1

@@ -119,6 +119,16 @@ def test_rows_without_a_transcript_are_named(processor, rows):
     assert [row.index for row in result.rows] == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("letters", ["안녕하세요", "ᄀᄂᄋᄒ사ᅧᅦᅭᆼ"], ids=["syllables", "jamo"])
+def test_korean_is_compared_by_syllables(rows, letters):
+    tokenizer = SimpleNamespace(get_vocab=lambda: dict.fromkeys(letters, 0))
+    parrot = Parrot(SimpleNamespace(tokenizer=tokenizer), "안녕하세오")
+    korean = rows.select([0]).map(lambda row: {"transcription": "안녕하세요"})
+    result = evaluation.evaluate(parrot, korean)
+    assert (result.wer, result.cer) == (1.0, 1 / 5)
+    assert result.rows[0].reference == "안녕하세요"
+
+
 def test_nothing_to_compare_is_an_error(processor, rows):
     broken = [AudioError("It is broken.")] * len(rows)
     with pytest.raises(DataError, match=r"nothing to compare in calls"):
