@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+BEST_BY_WER = {
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "wer",
+    "greater_is_better": False,
+}
+EVERY_EPOCH = {"eval_strategy": "epoch", "save_strategy": "epoch", "save_total_limit": 2}
+
 GUIDE = {
     # The values of the guide "Automatic speech recognition" of transformers, in today's names.
     # Run as published it seldom gets anywhere: 80 clips, a fresh head and a tiny learning rate
@@ -23,9 +30,7 @@ GUIDE = {
     "save_steps": 1000,
     "eval_steps": 1000,
     "logging_steps": 25,
-    "load_best_model_at_end": True,
-    "metric_for_best_model": "wer",
-    "greater_is_better": False,
+    **BEST_BY_WER,
 }
 
 RECOMMENDED = {
@@ -47,13 +52,9 @@ RECOMMENDED = {
     "adam_beta2": 0.98,
     "num_train_epochs": 40,
     "per_device_eval_batch_size": 8,
-    "eval_strategy": "epoch",
-    "save_strategy": "epoch",
-    "save_total_limit": 2,
+    **EVERY_EPOCH,
     "logging_steps": 10,
-    "load_best_model_at_end": True,
-    "metric_for_best_model": "wer",
-    "greater_is_better": False,
+    **BEST_BY_WER,
     "patience": 6,
 }
 
@@ -71,13 +72,9 @@ QUICKSTART = {
     "adam_beta2": 0.98,
     "num_train_epochs": 12,
     "per_device_eval_batch_size": 8,
-    "eval_strategy": "epoch",
-    "save_strategy": "epoch",
-    "save_total_limit": 2,
+    **EVERY_EPOCH,
     "logging_steps": 10,
-    "load_best_model_at_end": True,
-    "metric_for_best_model": "wer",
-    "greater_is_better": False,
+    **BEST_BY_WER,
 }
 
 PRESETS = {"recommended": RECOMMENDED, "guide": GUIDE, "quickstart": QUICKSTART}
