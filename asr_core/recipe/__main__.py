@@ -11,6 +11,7 @@ from pathlib import Path
 from asr_core import recipe
 from asr_core.data import SAMPLE_FOLDER
 from asr_core.errors import AsrError
+from asr_core.models import EMBEDDED_FOLDER
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
 
     for field in dataclasses.fields(Recipe):
         train.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+
+    export = commands.add_parser("export", help="turn a checkpoint into a model to ship")
+    export.add_argument("--checkpoint", type=Path, required=True)
+    export.add_argument("--output", type=Path, default=EMBEDDED_FOLDER)
 
     sample = commands.add_parser("sample", help="speak the embedded data set anew")
     sample.add_argument("--output", type=Path, default=SAMPLE_FOLDER)
@@ -68,6 +73,10 @@ def _run(options: argparse.Namespace, settings: type) -> None:
             options.output,
             options.start,
         )
+    elif options.command == "export":
+        from asr_core.recipe.pretrain import export
+
+        export(options.checkpoint, options.output)
     else:
         from asr_core.recipe.sample import make_sample
 
