@@ -65,15 +65,10 @@ class BeamDecoder:
     def finish(self) -> tuple[Word, ...]:
         """All words, each hypothesis judged as a sentence that ends here."""
         known = self.vocabulary
-        scores = []
-        for beam in self._beams[: self._count]:
-            state, language = search.close(
-                known.ngrams, known.lexicon, self._limits, *beam[["state", "node", "language"]]
-            )
-            ending, _ = search.step(known.ngrams, state, search.END)
-            heard = beam["score"] - beam["language"]
-            scores.append(heard + language + self._limits.alpha * ending)
-        best = self._beams[int(np.argmax(scores))]
+        index = search.best_ending(
+            known.ngrams, known.lexicon, self._limits, self._beams, self._count
+        )
+        best = self._beams[index].copy()
         self._beams[0], self._count = best, 1
         return self._read(best)
 

@@ -65,6 +65,13 @@ class Options:
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint"})
     dry_run: bool = field(default=False, metadata={"help": "report on the data and stop"})
+    language_model: str = field(
+        default="none",
+        metadata={"help": "to save with the model: a directory, or 'build' from the transcripts"},
+    )
+    text: list[str] = field(
+        default_factory=list, metadata={"help": "more text files for `--language_model build`"}
+    )
     push_to_hub: bool = field(default=False, init=False)  # the flag is TrainingArguments' own
 
 
@@ -99,6 +106,8 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             )
     text.Spelling(options.case, options.punctuation, options.hangul)
     augmentation.of(options.augment, 16_000)
+    if options.text and options.language_model != "build":
+        raise OptionError("--text is for `--language_model build`: add that, or leave --text out.")
     if options.test_size <= 0:
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:

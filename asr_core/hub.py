@@ -27,8 +27,9 @@ PUSHED = (
     "*.model",
     "README.md",
     "*.png",
+    "language_model/*",
 )
-KEPT = ("*/*",)  # checkpoints and logs lie in folders
+KEPT = ("[!l]*/*", "l[!a]*/*")  # checkpoints and logs lie in folders, and so does a language model
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,9 +43,9 @@ class Weights:
     unknown: float = -7.0  # for each word outside the vocabulary
     letter: float = -1.0  # and for each of its letters after the beginning that is known
     hotword: float = 1.5  # for each letter of a hotword
-    width: int = 32  # hypotheses kept
-    beam: float = 7.0  # those this much worse than the best are dropped
-    token: float = 5.0  # columns this much less probable than a frame's best are not tried
+    width: int = 24  # hypotheses kept
+    beam: float = 5.5  # those this much worse than the best are dropped
+    token: float = 4.0  # columns this much less probable than a frame's best are not tried
     skip: float = -0.01  # frames with a more probable blank than this extend nothing
 
     def __post_init__(self) -> None:
@@ -106,6 +108,29 @@ def build(
     log.info("%s after pruning to %g MB", _sizes(levels), megabytes)
     save_levels(words, levels, Path(output), {"tokens": len(tokens)})
     return load(output)
+
+
+def provide(
+    model_folder: str | Path, wish: str, transcripts: Iterable[str], texts: Sequence[str] = ()
+) -> LanguageModel:
+    """Put a language model into a model's folder, where it is found when the model is loaded.
+
+    `wish` is the directory of one that is there, or "build" for one of transcripts and text files.
+    Raises DataError or ModelError.
+    """
+    output = Path(model_folder, FOLDER)
+    if wish != "build":
+        load(wish)
+        output.mkdir(parents=True, exist_ok=True)
+        for name in (NUMBERS, SETTINGS):
+            shutil.copyfile(Path(wish, name), output / name)
+        return load(output)
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder, "transcripts.txt")
+        said.write_text(
+            "\n".join(" ".join((t or "").split()) for t in transcripts), encoding="utf-8"
+        )
+        return build([said, *texts], output)
 
 
 def save_levels(words: Sequence[str], levels: list, folder: Path, about: dict) -> None:
@@ -219,6 +244,7 @@ def _unpack(tensors: dict[str, np.ndarray], order: int) -> search.Ngrams:
         )
 
     word = np.concatenate([tensors[f"word.{i}"] for i in range(order)])
+    word = word.astype(np.uint32 if word.dtype == np.uint32 else np.uint16)  # numba knows these
     children = [np.zeros(0, np.int64), *(tensors[f"children.{i}"] for i in range(order - 1))]
     children = np.concatenate(children).astype(np.int64)
     unigrams = len(tensors["word.0"])

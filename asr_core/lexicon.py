@@ -133,7 +133,7 @@ def _lexicon(
         at[rows] = np.cumsum(new[rows]) - 1
     ahead[0][:] = 0.0  # nothing is hoped for before the first letter
     return search.Lexicon(
-        np.concatenate(letter).astype(np.int32),
+        np.concatenate(letter).astype(np.uint16),
         (1 + np.concatenate([[0], np.cumsum(np.concatenate(first))])).astype(np.int32),
         np.concatenate(entry),
         np.concatenate(ahead).astype(np.float32),

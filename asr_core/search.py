@@ -31,6 +31,7 @@ EMPTY = -1  # state of the n-grams that remembers no word
 SPACE = -1  # among the letters of a column: a word ends or begins
 BEGIN, END, UNKNOWN = 0, 1, 2  # words of every vocabulary: <s>, </s>, <unk>
 NEVER = -1e30  # log-probability of the impossible
+WORD = 6.0  # what the words before can at most add to the score that was hoped for of a word
 
 
 class Ngrams(NamedTuple):
@@ -68,6 +69,7 @@ class Limits(NamedTuple):
     beta: float  # added for each word
     unknown: float  # added for each word outside the lexicon
     letter: float  # and for each of its letters after those that the lexicon knows
+    hotword: float  # added for each letter of a hotword
     beam: float  # hypotheses this much worse than the best are dropped
     token: float  # columns this much less probable than the best are not tried
     skip: float  # frames whose blank is more probable than this extend nothing
@@ -221,6 +223,13 @@ def advance(
     width = len(beams)
     blank = columns.blank
     tried = np.empty(emissions.shape[1], np.int32)
+    # What a column can at most add to the language score: within a word hope only shrinks.
+    margins = np.full(emissions.shape[1], limits.hotword)
+    for column in range(len(margins)):
+        for i in range(columns.first[column], columns.first[column + 1]):
+            if columns.letters[i] == SPACE:
+                margins[column] = WORD
+    totals = np.empty(width, np.float64)
     keys = np.empty(len(spare), np.float64)
     places = np.empty(len(spare), np.int32)
     chosen = np.empty(width, np.int32)
@@ -245,11 +254,11 @@ def advance(
         # Hypotheses as they are: a blank, or the last column goes on.
         for i in range(count):
             old = beams[i]
-            total = add(old.blank, old.spelt)
+            totals[i] = add(old.blank, old.spelt)
             new = spare[made]
             spare[made] = beams[i]
             new.fresh = 0
-            new.blank = total + row[blank]
+            new.blank = totals[i] + row[blank]
             new.spelt = NEVER
             if old.last != blank:
                 new.spelt = old.spelt + row[old.last]
@@ -264,12 +273,11 @@ def advance(
         # And with one more column.
         for i in range(count):
             old = beams[i]
-            total = add(old.blank, old.spelt)
             for j in range(trials):
                 column = tried[j]
-                spelt = (old.blank if column == old.last else total) + row[column]
-                if spelt + old.language < best - limits.beam - 12.0:
-                    continue  # no word can make up for this
+                spelt = (old.blank if column == old.last else totals[i]) + row[column]
+                if spelt + old.language < best - limits.beam - margins[column]:
+                    continue
                 prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)
                 prefix ^= prefix >> np.uint64(31)
                 at = slot(table, stamp, spare, prefix)
@@ -339,6 +347,20 @@ def advance(
             beams[k] = spare[chosen[k]]
         count = kept
     return count, used
+
+
+@njit(cache=True, nogil=True)
+def best_ending(ngrams, lexicon, limits, beams, count):
+    """The index of the best hypothesis when every sentence ends here."""
+    best, index = -np.inf, 0
+    for i in range(count):
+        beam = beams[i]
+        state, language = close(ngrams, lexicon, limits, beam.state, beam.node, beam.language)
+        ending, _ = step(ngrams, state, END)
+        score = beam.score - beam.language + language + limits.alpha * ending
+        if score > best:
+            best, index = score, i
+    return index
 
 
 @njit(cache=True, nogil=True)

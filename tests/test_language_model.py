@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import random
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ import pytest
 from asr_core import language_model, ngrams, search
 from asr_core.__main__ import main
 from asr_core.errors import DataError, ModelError, OptionError
+from asr_core.text import normalize
 
 TEXT = """I want to pay my bill
 I want to see my balance
@@ -147,6 +149,13 @@ def test_text_that_is_none_is_refused_in_a_sentence(tmp_path, capsys, name, cont
     assert main(command) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "lm").exists()
+
+
+def test_ascii_text_is_read_as_any_other():
+    draw = random.Random(0)
+    for _ in range(5000):
+        line = "".join(draw.choice("abS s'`.,-19\tzT^&$_") for _ in range(draw.randint(0, 12)))
+        assert ngrams.words_of(line) == normalize(line, ngrams.SPELLING).split(), line
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,118 @@
+"""Recordings, long files and live captions with a language model, and without it as before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+from tiny import babble
+
+from asr_core import language_model
+from asr_core.beam import BeamDecoder
+from asr_core.errors import ModelError, OptionError
+from asr_core.hub import KEPT, PUSHED
+from asr_core.lexicon import Vocabulary
+from asr_core.recognizer import Recognizer
+
+TEXT = "the cat sat on the mat\nan old hat\nit is as hot as it can be\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random model that was saved with a language model."""
+    folder = tiny.wav2vec2(tmp_path_factory.mktemp("model") / "saved")
+    language_model.provide(folder, "build", TEXT.splitlines() * 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recognizer(folder):
+    return Recognizer(str(folder), dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return babble(50) * np.random.default_rng(0).normal(size=800_000).astype(np.float32)
+
+
+def test_it_is_found_when_its_model_is_loaded_and_can_be_left_out(folder, recognizer, sound):
+    assert "language model" in str(recognizer)
+    short = (16_000, sound[:48_000])
+    without = Recognizer(str(folder), dtype="float32", language_model="none")
+    assert "language model" not in str(without)
+    assert recognizer.using(language_model=False).transcribe(short) == without.transcribe(short)
+    assert recognizer.transcribe(short).text != without.transcribe(short).text
+    assert without.transcribe(short).text
+
+
+def test_any_other_can_be_named(folder, tmp_path, sound):
+    bare = tiny.wav2vec2(tmp_path / "bare")
+    short = (16_000, sound[:48_000])
+    named = str(folder / language_model.FOLDER)
+    said = Recognizer(str(bare), dtype="float32", language_model=named).transcribe(short)
+    assert said == Recognizer(str(folder), dtype="float32").transcribe(short)
+    with pytest.raises(ModelError, match="holds no language model"):
+        Recognizer(str(bare), language_model=str(tmp_path))
+
+
+def test_a_long_file_is_decoded_as_one(recognizer, sound):
+    *_, before_last, last = recognizer.stream((16_000, sound))
+    decoder = recognizer.decoder()
+    decoder.feed(np.concatenate(list(recognizer.emissions([sound]))))
+    assert last.words == decoder.finish()
+    assert before_last.words[:5] == last.words[:5]
+    assert all(0 <= w.start < w.end <= last.duration and 0 <= w.confidence <= 1 for w in last.words)
+
+
+class Ear(tiny.Ear):
+    """`tiny.Ear` with a language model of its letters."""
+
+    vocabulary: Vocabulary
+
+    def decoder(self) -> BeamDecoder:
+        return BeamDecoder(self.vocabulary, self.hop / self.rate)
+
+
+def test_live_captions_end_in_the_offline_transcript(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a bad cab\na cage had a bed\n" * 10)
+    ear = Ear()
+    ear.vocabulary = Vocabulary.of(ear.alphabet, language_model.build([path], tmp_path / "lm"))
+    sound = babble(30)
+    session, settled = ear.live(), ()
+    for start in range(0, len(sound), 1600):
+        caption = session.feed(sound[start : start + 1600], 16_000)
+        assert caption.settled[: len(settled)] == settled
+        settled = caption.settled
+    assert settled
+    assert session.finish().words == ear.transcribe((16_000, sound)).words
+
+
+def test_hotwords_of_one_visitor_are_not_those_of_the_next(recognizer, sound):
+    short = (16_000, sound[:48_000])
+    before = recognizer.transcribe(short)
+    recognizer.using(hotwords="Badasseugi, MInDS").transcribe(short)
+    assert recognizer.transcribe(short) == before
+    with pytest.raises(OptionError, match="'5G'"):
+        recognizer.using(hotwords="Badasseugi, 5G")
+
+
+def test_one_that_is_there_is_saved_with_a_model(folder, tmp_path):
+    given = str(folder / language_model.FOLDER)
+    language_model.provide(tmp_path, given, [])
+    assert language_model.find(str(tmp_path)).words == language_model.load(given).words
+
+
+def test_it_is_pushed_with_its_model_and_checkpoints_are_not():
+    from huggingface_hub.utils import filter_repo_objects
+
+    there = [
+        "model.safetensors",
+        "language_model/ngrams.safetensors",
+        "language_model/language_model.json",
+        "checkpoint-5/model.safetensors",
+        "logs/config.json",
+        "runs/config.json",
+    ]
+    pushed = filter_repo_objects(there, allow_patterns=list(PUSHED), ignore_patterns=list(KEPT))
+    assert list(pushed) == there[:3]
