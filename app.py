@@ -40,6 +40,7 @@ def build(engine: Engine) -> "gr.Blocks":
         title="asr-core", analytics_enabled=False, delete_cache=(SWEEP * 60, KEEP * 60)
     ) as demo:
         gr.Markdown(i18n("heading"))
+        gr.Markdown(i18n("insecure"), elem_id="insecure")
         line = gr.HTML(elem_id="model")
         models = engine.models()
         model = gr.Dropdown(

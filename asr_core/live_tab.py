@@ -10,7 +10,7 @@ from asr_core.engine import Engine
 from asr_core.transcript_panel import transcript_panel
 
 SPEAKERS = 8  # listened to at once
-STEP = 0.5  # seconds of sound that the browser sends at a time
+STEP = 1.0  # seconds of sound that the browser sends at a time; gradio drops what overtakes it
 
 
 def live_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:

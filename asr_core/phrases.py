@@ -17,6 +17,10 @@ ENGLISH = {
         "Recordings are used for your transcript only. They are deleted from the server within "
         "an hour; nothing is kept, counted or sent elsewhere."
     ),
+    "insecure": (
+        "**The microphone needs https.** This page came over plain http, where browsers keep it "
+        "off. Uploads work all the same."
+    ),
     "loading": "The model is being loaded …",
     "loading_queued": (
         "The model is still being loaded. Your recording is transcribed as soon as it is there."
@@ -50,9 +54,9 @@ ENGLISH = {
     "insertion": "made up",
     "choose_model": "Model",
     "default_model": "Standard",
-    "tab_transcribe": "Transcribe",
-    "tab_live": "Live captions",
-    "tab_files": "Several files",
+    "tab_transcribe": "Recording",
+    "tab_live": "Live",
+    "tab_files": "Files",
     "live_help": "Press Record and speak. Words in grey may still change.",
     "live_microphone": "Microphone",
     "live_speak": "Listening …",
@@ -79,6 +83,10 @@ KOREAN = {
     "privacy": (
         "녹음은 글로 옮기는 데에만 쓰며 한 시간 안에 서버에서 지웁니다. "
         "보관하거나 집계하거나 다른 곳으로 보내지 않습니다."
+    ),
+    "insecure": (
+        "**마이크를 쓰려면 https가 필요합니다.** 이 페이지는 http로 열려서 브라우저가 마이크를 막습니다. "
+        "파일 올리기는 그대로 됩니다."
     ),
     "loading": "모델을 불러오는 중입니다 …",
     "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",
@@ -111,8 +119,8 @@ KOREAN = {
     "insertion": "덧붙음",
     "choose_model": "모델",
     "default_model": "기본",
-    "tab_transcribe": "글로 옮기기",
-    "tab_live": "실시간 자막",
+    "tab_transcribe": "녹음",
+    "tab_live": "실시간",
     "tab_files": "여러 파일",
     "live_help": "녹음을 누르고 말하세요. 회색 낱말은 아직 바뀔 수 있습니다.",
     "live_microphone": "마이크",

@@ -22,7 +22,7 @@ import speech
 from asr_core import audio, page
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60_000  # milliseconds; generous, because the machine may be busy with other things
+PATIENCE = 120_000  # milliseconds; generous, because the machine may be busy with other things
 MODEL = os.environ.get("ASR_MODEL", "embedded")
 QUIET = (  # else Chromium tries the network at every start
     "--no-sandbox --disable-background-networking --disable-component-update --disable-sync "
@@ -59,6 +59,12 @@ class App:
         except OSError:
             return False
 
+    def wait_for(self, words: str) -> None:
+        """Until the app has printed `words`."""
+        while words not in self.log:
+            assert self._process.poll() is None, f"app.py ended:\n{self.log}"
+            time.sleep(0.1)
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
@@ -78,6 +84,7 @@ def free_port() -> int:
 def app(tmp_path_factory) -> Iterator[App]:
     """The app with the embedded model, or `ASR_MODEL`. Nothing a visitor did may raise in it."""
     running = App(tmp_path_factory.mktemp("gradio"), "--model", MODEL, ASR_MODELS=MODEL)
+    running.wait_for("Ready: ")
     yield running
     running.close()
     assert "Traceback" not in running.log, running.log

@@ -1,4 +1,4 @@
-"""The app for programs: gradio_client, plain HTTP as curl speaks it, and MCP, each by a real client."""
+"""The app for programs: gradio_client, HTTP as curl speaks it, and MCP, with the real clients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import json
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_nothing_else_is_offered(client):
 def test_failures_are_one_sentence(client, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_text("no sound")
-    with pytest.raises(AppError, match="bad.wav is .*not audio that can be read"):
+    with pytest.raises(AppError, match=r"bad\.wav is .*not audio that can be read"):
         client.predict(handle_file(str(bad)), api_name="/transcribe")
     with pytest.raises(AppError, match="There is no recording yet"):
         client.predict(None, api_name="/transcribe")
@@ -91,7 +92,9 @@ def test_an_assistant_finds_and_uses_the_tool(app, client, clip):
             refused = await session.call_tool("transcribe", {"recording": "/etc/passwd"})
         return tools, heard, refused
 
-    tools, heard, refused = asyncio.run(converse())
+    # On a thread of its own, for the browser's driver keeps a loop running on this one.
+    with ThreadPoolExecutor() as pool:
+        tools, heard, refused = pool.submit(asyncio.run, converse()).result()
     assert [tool.name for tool in tools] == ["transcribe"]
     assert set(tools[0].inputSchema["properties"]) == {"recording", "format"}
     expected = client.predict(handle_file(clip), api_name="/transcribe")

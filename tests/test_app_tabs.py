@@ -1,4 +1,4 @@
-"""The other tabs and folds of the page: captions while one speaks, several files, how right it is."""
+"""The other tabs and folds: captions while one speaks, several files, how right it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tab(visit, name: str, **settings):
 
 def test_words_appear_while_one_speaks_and_stop_gives_the_transcript(visit):
     speech.recording(speech.SPOKEN)
-    live = tab(visit, "Live captions")
+    live = tab(visit, "Live")
     live.click("#live-microphone button:has-text('Record')")
     live.wait_for_selector("#live-words .word")  # while still recording
     live.wait_for_selector("#live-words .word:not(.tentative)")
@@ -40,7 +40,7 @@ def test_several_files_and_one_archive(visit, tmp_path):
     good = [clip.path for clip in page.samples(tmp_path, 2)]
     bad = tmp_path / "bad.wav"
     bad.write_text("no sound")
-    files = tab(visit, "Several files", viewport={"width": 390, "height": 844})
+    files = tab(visit, "Files", viewport={"width": 390, "height": 844})
     files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
     assert notice(files, "done", "files") == "2 of 3 transcribed."
     rows = files.locator("#files-table tbody tr").all_inner_texts()
@@ -55,7 +55,7 @@ def test_several_files_and_one_archive(visit, tmp_path):
 
 
 def test_no_files_to_transcribe(visit):
-    files = tab(visit, "Several files")
+    files = tab(visit, "Files")
     files.click("#files-start")
     assert notice(files, "problem", "files").startswith("There are no files yet")
 
@@ -95,6 +95,6 @@ def test_a_model_of_the_hosts_list_can_be_chosen(visit, tmp_path):
 def test_files_are_heard_like_single_recordings(visit, tmp_path):
     quiet = silence(tmp_path / "quiet.wav")
     assert audio.load(str(quiet), 16_000).shape == (32_000,)
-    files = tab(visit, "Several files")
+    files = tab(visit, "Files")
     files.set_input_files("#files input[type=file]", [str(quiet)])
     files.wait_for_selector("#files-table .notice.problem:has-text('quiet.wav is silent')")

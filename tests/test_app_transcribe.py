@@ -69,6 +69,24 @@ def test_a_file_that_is_no_audio_is_named(visit, tmp_path):
     assert page.locator("#transcript-notice b").count() == 0
 
 
+def test_a_microphone_that_is_denied(visit):
+    page = visit()
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = () =>"
+        " Promise.reject(new DOMException('denied', 'NotAllowedError'))"
+    )
+    page.click("#recording .record-button")
+    page.get_by_text("Please allow access to the microphone").wait_for()
+
+
+def test_plain_http_is_said_to_have_no_microphone(visit):
+    page = visit()
+    assert not page.is_visible("#insecure")
+    page.add_init_script("Object.defineProperty(window, 'isSecureContext', { value: false })")
+    page.reload()
+    page.get_by_text("The microphone needs https.").wait_for()
+
+
 def test_silence_is_said_to_be_silent(visit, tmp_path):
     page = visit()
     upload(page, silence(tmp_path / "quiet.wav"))

@@ -1,0 +1,59 @@
+"""`python app.py` as a command: quick help, one sentence for what cannot be, page before model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from browser import ROOT, App, free_port
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "app.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_help_needs_neither_torch_nor_gradio():
+    program = (
+        "import sys; sys.argv = ['app.py']; import app\n"
+        "try: app.options(['--help'])\n"
+        "except SystemExit: print(sorted({'torch', 'gradio', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--model" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "x"])
+def test_a_port_that_is_none(port):
+    done = run("--port", port)
+    assert done.returncode != 0
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_not_there_ends_the_app_with_one_sentence(tmp_path):
+    done = run("--model", str(tmp_path), "--port", str(free_port()))
+    assert done.returncode == 1
+    assert "holds no config.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.browser
+def test_a_port_that_is_taken(app):
+    done = run("--port", str(app.port))
+    assert done.returncode == 1
+    assert f"port {app.port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_page_is_up_before_the_model(tmp_path):
+    running = App(tmp_path, "--model", "embedded")
+    try:
+        assert "Ready" not in running.log
+        running.wait_for("Ready: embedded")
+    finally:
+        running.close()

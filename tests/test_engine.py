@@ -1,0 +1,78 @@
+"""Models behind the page: loaded once, waited for, tried again, and only those the host allows."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from asr_core import engine as module
+from asr_core.engine import Engine
+from asr_core.errors import ModelError
+
+
+@pytest.fixture
+def loaded(monkeypatch) -> list[str]:
+    """Names of the models that were loaded, by a loader that takes no time."""
+    names: list[str] = []
+
+    def load(name: str) -> str:
+        names.append(name)
+        return f"recognizer of {name}"
+
+    monkeypatch.setattr(module, "_load", load)
+    return names
+
+
+def test_many_visitors_share_one_model(loaded):
+    engine = Engine("m")
+    with ThreadPoolExecutor(8) as pool:
+        results = set(pool.map(lambda _: engine.recognizer(), range(8)))
+    assert results == {"recognizer of m"}
+    assert loaded == ["m"]
+
+
+def test_nothing_is_ready_before_it_is_loaded(monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(module, "_load", lambda name: gate.wait(10))
+    engine = Engine("m")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(engine.recognizer)
+        assert not engine.ready()
+        gate.set()
+        assert waiting.result(10)
+    assert engine.ready()
+
+
+def test_a_model_that_failed_is_tried_again(monkeypatch):
+    answers = iter([ModelError("The Hub is away."), "there"])
+
+    def load(name: str) -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(module, "_load", load)
+    engine = Engine("m")
+    with pytest.raises(ModelError, match="away"):
+        engine.recognizer()
+    assert not engine.ready()
+    assert engine.recognizer() == "there"
+
+
+def test_only_models_on_the_hosts_list_can_be_chosen(monkeypatch, loaded):
+    monkeypatch.setenv("ASR_MODELS", "big, small ,,big")
+    engine = Engine("m")
+    assert engine.models() == ["big", "small"]
+    assert engine.recognizer("small") == "recognizer of small"
+    with pytest.raises(ModelError, match="not one of those offered"):
+        engine.recognizer("../../secret")
+    assert loaded == ["small"]
+
+
+def test_the_environment_names_the_default_model(monkeypatch, loaded):
+    monkeypatch.setenv("ASR_MODEL", "theirs")
+    assert Engine().recognizer() == "recognizer of theirs"
+    assert Engine("mine").recognizer() == "recognizer of mine"
