@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WINDOW = 20.0  # seconds that the model sees at once
-OVERLAP = 2.0  # seconds of context that neighbouring windows share on either side
+WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
+WINDOW = (
+    10.0  # seconds of a longer one that the model sees at once: attention grows with its square
+)
+OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
 
 
@@ -171,8 +174,8 @@ class Recognizer:
 
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
-        length, overlap = self.in_frames(WINDOW), self.in_frames(OVERLAP)
-        for batch in _batches(windows(blocks, length, overlap), self.batch_size):
+        sizes = (self.in_frames(seconds) for seconds in (WINDOW, OVERLAP, WHOLE))
+        for batch in _batches(windows(blocks, *sizes), self.batch_size):
             outputs = self.forward([window.samples for window in batch])
             for window, output in zip(batch, outputs, strict=True):
                 end = len(output)

@@ -21,18 +21,21 @@ class Window:
     right: int
 
 
-def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator[Window]:
+def windows(
+    blocks: Iterable[np.ndarray], length: int, overlap: int, whole: int
+) -> Iterator[Window]:
     """Cut a stream into windows of `length` samples, `overlap` of context on each inner side.
 
-    Their inner parts follow one another without gap. A recording that fits is one window.
+    Their inner parts follow one another without gap. A recording of up to `whole` samples is left
+    in one piece.
     """
     held = np.zeros(0, np.float32)
-    left = 0
+    left, limit = 0, whole
     for block in blocks:
         held = np.concatenate([held, block])
-        # One sample more than a window must be there, or the last window would be only context.
-        while len(held) > length:
+        # One sample more than the limit must be there, or the last window would be only context.
+        while len(held) > limit:
             yield Window(held[:length], left, overlap)
             held = held[length - 2 * overlap :]
-            left = overlap
+            left, limit = overlap, length
     yield Window(held, left, 0)

@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_recording():
         tracemalloc.stop()
         return highest
 
-    assert peak(20) < 1.1 * peak(2)
+    assert peak(8) < 1.1 * peak(1)
 
 
 def test_many_sources_come_back_in_their_order(recognizer):

@@ -1,0 +1,70 @@
+"""Rearranged convolutions are faster and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from asr_core.convolutions import rearrange
+
+
+class Encoder(nn.Module):
+    """Every kind of convolution that the models of transformers are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(1, 32, 10, stride=5, bias=False)
+        self.norm = nn.GroupNorm(32, 32)
+        self.second = nn.Conv1d(32, 48, 3, stride=2)
+        self.place = nn.utils.parametrizations.weight_norm(
+            nn.Conv1d(48, 48, 16, padding=8, groups=4), name="weight", dim=2
+        )
+        self.wide = nn.Conv1d(48, 64, 5, padding=4, dilation=2)
+        self.single = nn.Conv1d(64, 64, 3, padding=1, groups=64)
+        self.same = nn.Conv1d(64, 8, 3, padding="same")
+
+    def forward(self, sound):
+        hidden = self.norm(self.first(sound)).relu()
+        hidden = self.place(self.second(hidden)).relu()
+        return self.same(self.single(self.wide(hidden)))
+
+
+@pytest.mark.parametrize("samples", [400, 401, 1603, 16_000])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_numbers_are_the_same(samples, batch):
+    torch.manual_seed(0)
+    encoder = Encoder().eval()
+    sound = torch.randn(batch, 1, samples)
+    with torch.inference_mode():
+        expected = encoder(sound)
+        torch.testing.assert_close(rearrange(encoder)(sound), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "sew", "data2vec-audio"])
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_models_of_transformers_say_the_same(kind, norm):
+    from transformers import AutoConfig, AutoModelForCTC
+
+    if kind == "data2vec-audio" and norm == "group":
+        pytest.skip("data2vec-audio has layer norm only")
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=20,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        conv_dim=(16,) * 7,
+        conv_stride=(5, 2, 2, 2, 2, 2, 2),
+        conv_kernel=(10, 3, 3, 3, 3, 2, 2),
+        feat_extract_norm=norm,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
+    torch.manual_seed(0)
+    plain = AutoModelForCTC.from_config(config).eval()
+    sound = torch.randn(2, 8000)
+    with torch.inference_mode():
+        expected = plain(sound).logits
+        torch.testing.assert_close(rearrange(plain)(sound).logits, expected, rtol=1e-3, atol=1e-4)
