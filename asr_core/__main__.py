@@ -99,7 +99,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from asr_core import evaluation, evaluation_page, models
+    from asr_core import evaluation, evaluation_page, mistakes, models
 
     models.quiet()
     for path in filter(None, (options.json, options.html)):
@@ -114,7 +114,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     for row, reason in result.failed.items():
         log.warning("%s was left out: %s", row, reason)
     print(evaluation.side_by_side(baseline, result))
-    print(evaluation.where(result))
+    print(mistakes.describe(result.rows))
     if options.json:
         values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
         _write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
@@ -222,6 +222,7 @@ COMMANDS = {
         *_module("asr_core.language_model_commands"),
     ),
     "evaluate": ("Measure a model on a dataset.", _evaluate_arguments, _evaluate),
+    "benchmark": ("Measure speed against the guide's way.", *_module("asr_core.benchmark")),
 }
 
 if __name__ == "__main__":
