@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asr_core import data, evaluation, models
+from asr_core import data, evaluation, mistakes, models
 from asr_core.evaluation import Evaluation
 from asr_core.report import Part, Report
 
@@ -184,7 +184,7 @@ def _data(options: Options, looked: Report) -> str:
 
 
 def _errors(after: Evaluation) -> str:
-    found = evaluation.confusions(after.rows, CONFUSIONS)
+    found = mistakes.confusions(after.rows, CONFUSIONS)
     rows = [
         *((n, f"{said} heard as {heard}") for said, heard, n in found.substitutions),
         *((n, f"{said} not heard") for said, n in found.deletions),
@@ -193,7 +193,7 @@ def _errors(after: Evaluation) -> str:
     rows = sorted(rows, key=lambda row: -row[0])[:CONFUSIONS]
     groups = [
         (group.name, f"{group.utterances}", _share(group.wer), _share(group.cer))
-        for group in evaluation.by_duration(after.rows)
+        for group in mistakes.by_duration(after.rows)
     ]
     text = "## Errors\n\n" + _table(("duration", "utterances", "WER", "CER"), groups)
     if rows:

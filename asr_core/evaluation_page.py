@@ -17,14 +17,8 @@ import av
 
 from asr_core import audio, data
 from asr_core.errors import AudioError
-from asr_core.evaluation import (
-    Evaluation,
-    align,
-    by_duration,
-    by_speaker,
-    confusions,
-    worst,
-)
+from asr_core.evaluation import Evaluation
+from asr_core.mistakes import align, by_duration, by_speaker, confusions, worst
 
 log = logging.getLogger(__name__)
 

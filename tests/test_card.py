@@ -8,8 +8,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from asr_core import card, report
-from asr_core.evaluation import Evaluation, Utterance, bootstrap, compare, rate
+from asr_core.evaluation import Evaluation
 from asr_core.flags import parse
+from asr_core.scoring import Utterance, bootstrap, compare, rate
 
 
 def evaluated(model: str, *pairs: tuple[str, str], failed: dict | None = None) -> Evaluation:

@@ -16,9 +16,9 @@ import recordings
 import tiny
 from transformers import AutoProcessor
 
-from asr_core import data, evaluation, evaluation_page
+from asr_core import data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
-from asr_core.evaluation import compare
+from asr_core.scoring import bootstrap, compare
 
 SAID = [row[1] for row in recordings.ROWS]
 
@@ -86,9 +86,9 @@ def test_intervals_hold_the_rate_and_do_not_change_from_run_to_run(tuned):
     low, high = tuned.wer_interval
     assert 0 <= low < tuned.wer < high
     counts = [(row.word_errors, row.words) for row in tuned.rows]
-    assert evaluation.bootstrap(counts) == tuned.wer_interval
-    assert evaluation.bootstrap([(1, 5)] * 9) == (0.2, 0.2)  # all alike: nothing to doubt
-    many = evaluation.bootstrap(counts * 16)
+    assert bootstrap(counts) == tuned.wer_interval
+    assert bootstrap([(1, 5)] * 9) == (0.2, 0.2)  # all alike: nothing to doubt
+    many = bootstrap(counts * 16)
     assert many[1] - many[0] == pytest.approx((high - low) / 4, rel=0.25)
 
 
@@ -143,11 +143,11 @@ def test_the_most_frequent_confusions_come_first():
         compare(3, "3", "H I", "H UM I"),
         compare(4, "4", "H I", "UM H UM I"),
     ]
-    found = evaluation.confusions(rows)
+    found = mistakes.confusions(rows)
     assert found.substitutions == (("B", "X", 2), ("D", "Y", 1))
     assert found.deletions == (("F", 1),)
     assert found.insertions == (("UM", 3),)
-    assert evaluation.confusions(rows, most=1).substitutions == (("B", "X", 2),)
+    assert mistakes.confusions(rows, most=1).substitutions == (("B", "X", 2),)
 
 
 def test_the_worst_utterance_has_the_largest_share_of_wrong_words():
@@ -157,23 +157,23 @@ def test_the_worst_utterance_has_the_largest_share_of_wrong_words():
         compare(2, "right", "YES", "YES"),
         compare(3, "close", "YES", "YET"),  # all of it, but nearly right
     ]
-    assert [row.name for row in evaluation.worst(rows)] == ["short", "close", "long", "right"]
+    assert [row.name for row in mistakes.worst(rows)] == ["short", "close", "long", "right"]
 
 
 def test_groups_by_duration_and_by_speaker_hold_every_utterance(tuned):
-    groups = evaluation.by_duration(tuned.rows)
+    groups = mistakes.by_duration(tuned.rows)
     assert [group.name for group in groups] == ["0 to 2 s", "2 to 5 s"]
     assert sum(group.utterances for group in groups) == 6
     assert groups[1].wer == 0.0  # b.wav alone
 
-    speakers = evaluation.by_speaker(tuned.rows)
+    speakers = mistakes.by_speaker(tuned.rows)
     assert [(group.name, group.utterances) for group in speakers] == [
         ("ben", 2),  # three of six words
         ("cleo", 1),  # one of three
         ("ann", 3),  # three of eleven
     ]
     assert speakers[0].wer == pytest.approx(3 / 6)
-    assert evaluation.by_speaker([compare(0, "a", "A", "A")]) == []
+    assert mistakes.by_speaker([compare(0, "a", "A", "A")]) == []
 
 
 def test_json_holds_every_number(baseline, tuned):
@@ -188,7 +188,7 @@ def test_json_holds_every_number(baseline, tuned):
 
 
 def test_what_is_printed_says_where_the_errors_are(tuned):
-    printed = evaluation.where(tuned)
+    printed = mistakes.describe(tuned.rows)
     assert "CART for CARD (1)" in printed and "THE (1)" in printed
     assert "e.wav, 3 errors in 3 words" in printed and "A JOINT ACCOUNT" in printed
 
