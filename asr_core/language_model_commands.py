@@ -50,8 +50,6 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from tqdm import tqdm
 
     from asr_core import data, language_model, tuning
@@ -75,7 +73,9 @@ def _tune(options: argparse.Namespace) -> int:
     found = tuning.tune(recognizer, known, heard)
     print(found)
     if not options.dry_run:
-        about = {"tuned_on": options.dataset, "wer": round(found.wer, 4)}
+        # Names only: where they lie on this machine is nobody's business.
+        names = [Path(name).name if Path(name).exists() else name for name in options.dataset]
+        about = {"tuned_on": names, "wer": round(found.wer, 4)}
         language_model.save_weights(options.folder, found.weights, **about)
-        print(f"{options.folder}: {replace(found.weights)}")
+        print(f"{options.folder}: {found.weights}")
     return 0
