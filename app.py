@@ -41,6 +41,7 @@ def build(engine: Engine) -> "gr.Blocks":
     ) as demo:
         gr.Markdown(i18n("heading"))
         gr.Markdown(i18n("insecure"), elem_id="insecure")
+        gr.Markdown(i18n("denied"), elem_id="denied")
         line = gr.HTML(elem_id="model")
         models = engine.models()
         model = gr.Dropdown(

@@ -21,6 +21,10 @@ ENGLISH = {
         "**The microphone needs https.** This page came over plain http, where browsers keep it "
         "off. Uploads work all the same."
     ),
+    "denied": (
+        "**The microphone cannot be used.** Allow it for this page in the browser's address bar, "
+        "and check that one is connected. Uploads work all the same."
+    ),
     "loading": "The model is being loaded …",
     "loading_queued": (
         "The model is still being loaded. Your recording is transcribed as soon as it is there."
@@ -85,8 +89,12 @@ KOREAN = {
         "보관하거나 집계하거나 다른 곳으로 보내지 않습니다."
     ),
     "insecure": (
-        "**마이크를 쓰려면 https가 필요합니다.** 이 페이지는 http로 열려서 브라우저가 마이크를 막습니다. "
-        "파일 올리기는 그대로 됩니다."
+        "**마이크를 쓰려면 https가 필요합니다.** 이 페이지는 http로 열려서 "
+        "브라우저가 마이크를 막습니다. 파일 올리기는 그대로 됩니다."
+    ),
+    "denied": (
+        "**마이크를 쓸 수 없습니다.** 브라우저 주소창에서 이 페이지에 마이크를 허용하고, "
+        "마이크가 연결되어 있는지 확인하세요. 파일 올리기는 그대로 됩니다."
     ),
     "loading": "모델을 불러오는 중입니다 …",
     "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",

@@ -71,12 +71,14 @@ def test_a_file_that_is_no_audio_is_named(visit, tmp_path):
 
 def test_a_microphone_that_is_denied(visit):
     page = visit()
-    page.evaluate(
-        "navigator.mediaDevices.getUserMedia = () =>"
-        " Promise.reject(new DOMException('denied', 'NotAllowedError'))"
+    assert not page.is_visible("#denied")
+    page.add_init_script(
+        "MediaDevices.prototype.getUserMedia = async () => {"
+        " throw new DOMException('denied', 'NotAllowedError'); }"
     )
+    page.reload()
     page.click("#recording .record-button")
-    page.get_by_text("Please allow access to the microphone").wait_for()
+    page.get_by_text("The microphone cannot be used.").wait_for()
 
 
 def test_plain_http_is_said_to_have_no_microphone(visit):
