@@ -24,12 +24,12 @@ def main(argv: list[str]) -> int:
     # Heavy imports wait until it is known that there is something to do.
     from asr_core import (
         card,
-        data,
         evaluation,
         flags,
         hub,
         language_model,
         models,
+        preparation,
         pretrained,
         report,
         training,
@@ -54,9 +54,9 @@ def main(argv: list[str]) -> int:
     frames = pretrained.Frames.of(model, processor)
 
     # 3. Look before training: what is there, what is left out and why.
-    limits = data.Limits(options.shortest, options.longest)
-    train = data.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
-    test = data.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
+    limits = preparation.Limits(options.shortest, options.longest)
+    train = preparation.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
+    test = preparation.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
     looked = report.look(train, test, processor)
     print(looked)
     looked.save(folder)

@@ -19,7 +19,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from asr_core import data, models, training
+from asr_core import data, models, preparation, training
 from asr_core.collator import DataCollatorCTCWithPadding
 from asr_core.presets import RECOMMENDED
 
@@ -44,7 +44,7 @@ def measure(rounds: int = 3) -> list[Row]:
     """Time the guide's way and ours in turns; random weights of wav2vec2-base's shape."""
     processor = _processor()
     rows = data.load("sample", split=f"train[:{CLIPS}]")
-    prepared = data.prepare(rows, processor, lambda samples: samples // 320).rows
+    prepared = preparation.prepare(rows, processor, lambda samples: samples // 320).rows
     ways = {
         "guide: float32, all learns, 8 clips": _guide(processor, prepared),
         "ours: half precision, frozen encoder, by duration": _ours(processor, prepared),
@@ -71,7 +71,7 @@ def disk() -> tuple[int, int]:
     """Bytes that prepared clips take: as the guide's float lists, and as ours."""
     processor = _processor()
     rows = data.load("sample", split="train")
-    prepared = data.prepare(rows, processor, lambda samples: samples // 320).rows
+    prepared = preparation.prepare(rows, processor, lambda samples: samples // 320).rows
     lists = sum(prepared["length"]) * np.dtype(np.float32).itemsize
     # The recordings themselves are the dataset's, untouched; ours adds these columns to them.
     added = prepared.select_columns(["labels", "length", "name", "transcription"])
@@ -99,7 +99,9 @@ def _guide(processor: Any, rows: datasets.Dataset) -> Callable[[], None]:
     model = _model()
     model.gradient_checkpointing_enable()
     collate = DataCollatorCTCWithPadding(processor)
-    lists = [data.Features(processor)(row) for row in rows]  # decoded beforehand, as the guide does
+    lists = [
+        preparation.Features(processor)(row) for row in rows
+    ]  # decoded beforehand, as the guide does
     order = np.argsort(rows["length"])[::-1].tolist()
     batches = [order[i : i + GUIDE_BATCH] for i in range(0, len(order), GUIDE_BATCH)]
 
@@ -109,7 +111,7 @@ def _guide(processor: Any, rows: datasets.Dataset) -> Callable[[], None]:
 def _ours(processor: Any, rows: datasets.Dataset) -> Callable[[], None]:
     model = _model()
     model.freeze_feature_encoder()
-    collate = DataCollatorCTCWithPadding(processor, data.Features(processor))
+    collate = DataCollatorCTCWithPadding(processor, preparation.Features(processor))
     budget = RECOMMENDED["batch_seconds"] * 16_000
     batches = training.DurationBatches(rows["length"], budget, seed=0).batches
     dtype = torch.bfloat16 if torch.cuda.is_available() or models.fast_bfloat16() else None

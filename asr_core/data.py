@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from asr_core import audio, text
-from asr_core.errors import AudioError, DataError
+from asr_core import audio
+from asr_core.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -237,107 +233,6 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
     )
 
 
-# --- from rows to what a model learns from ---
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds of audio that a row must have."""
-
-    shortest: float = audio.SHORTEST
-    longest: float = 30.0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Rows with `labels` and `length` (samples), and what was left out.
-
-    `dropped` maps a reason to the names of the rows it holds for.
-    """
-
-    rows: Dataset
-    dropped: dict[str, list[str]]
-    unknown: Counter[str]  # characters that have no token
-
-
-@dataclass(frozen=True)
-class _Examine:
-    """One row's labels and length, or what is wrong with it."""
-
-    processor: Any
-    frames: Any
-    limits: Limits
-    spelling: text.Spelling
-
-    def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
-        name = row_name(row, index)
-        transcript = text.normalize(row["transcription"] or "", self.spelling)
-        labels = self.processor.tokenizer(transcript).input_ids if transcript else []
-        recording = audio.Recording(row_source(row), name=name)
-        rate = int(self.processor.feature_extractor.sampling_rate)
-        problem, length = "", 0
-        try:
-            length = sum(len(block) for block in recording.blocks(rate))
-        except AudioError as error:
-            problem = "too short" if recording.read else "undecodable"
-            log.warning("%s", error)
-        return {
-            "transcription": transcript,
-            "labels": labels,
-            "length": length,
-            "name": name,
-            "problem": problem or self._problem(row, labels, length, length / rate),
-        }
-
-    def _problem(self, row: dict[str, Any], labels: list[int], length: int, seconds: float) -> str:
-        unknown = self.processor.tokenizer.unk_token_id
-        if not (row["transcription"] or "").strip():
-            return "without a transcript"
-        if all(label == unknown for label in labels):
-            return "without a character the model can spell"
-        if seconds < self.limits.shortest:
-            return f"shorter than {self.limits.shortest:g} s"
-        if seconds > self.limits.longest:
-            return f"longer than {self.limits.longest:g} s"
-        if text.frames_needed(labels) > self.frames(length):
-            return "with more characters than frames"
-        return ""
-
-
-def prepare(
-    rows: Dataset,
-    processor: Any,
-    frames: Any,
-    limits: Limits | None = None,
-    spelling: text.Spelling | None = None,
-    num_proc: int | None = None,
-) -> Prepared:
-    """Check every row and add its `labels` and its `length` in samples at the model's rate.
-
-    `frames` maps a number of samples to the number of frames the model makes of them. Rows that
-    cannot be learnt from (nothing said, undecodable, too short, too long, more labels than
-    frames) are left out with their names. Raises DataError when none is left.
-    """
-    spelling = spelling or text.Spelling.of(processor.tokenizer)
-    transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
-    missing = text.unknown(transcripts, processor.tokenizer)
-
-    examine = _Examine(processor, frames, limits or Limits(), spelling)
-    examined = rows.map(
-        examine, with_indices=True, num_proc=num_proc, desc="Reading the recordings"
-    )
-    problems = examined["problem"]
-    dropped: dict[str, list[str]] = {}
-    for name, problem in zip(examined["name"], problems, strict=True):
-        if problem:
-            dropped.setdefault(problem, []).append(name)
-    kept = [i for i, problem in enumerate(problems) if not problem]
-    if not kept:
-        reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
-        raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
-    return Prepared(examined.select(kept).remove_columns("problem"), dropped, missing)
-
-
 def row_source(row: dict[str, Any]) -> audio.Source | None:
     """What `audio` reads for a row of an undecoded `Audio` column."""
     cell = row["audio"] or {}
@@ -346,26 +241,3 @@ def row_source(row: dict[str, Any]) -> audio.Source | None:
 
 def row_name(row: dict[str, Any], index: int) -> str:
     return Path((row["audio"] or {}).get("path") or f"row {index}").name
-
-
-@dataclass(frozen=True)
-class Features:
-    """A row's recording as the model takes it, beside its labels; for the collator.
-
-    `augment` changes the samples of a training row, by random numbers that follow torch's seed.
-    """
-
-    processor: Any
-    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        extractor = self.processor.feature_extractor
-        samples: np.ndarray = audio.load(row_source(row), int(extractor.sampling_rate))
-        if self.augment:
-            import torch
-
-            seed = int(torch.randint(2**31, ()))
-            samples = self.augment(samples, np.random.default_rng(seed))
-        features = extractor(samples, sampling_rate=extractor.sampling_rate)
-        name = extractor.model_input_names[0]
-        return {name: features[name][0], "labels": row["labels"]}

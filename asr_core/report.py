@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from asr_core import pictures
-from asr_core.data import Prepared
+from asr_core.preparation import Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12

@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from asr_core import augmentation, data, metrics, pictures
+from asr_core import augmentation, data, metrics, pictures, preparation
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
@@ -139,7 +139,7 @@ def make_trainer(
     train: Any,
     test: Any,
 ) -> CTCTrainer:
-    """The guide's Trainer on prepared rows (`data.prepare`)."""
+    """The guide's Trainer on prepared rows (`preparation.prepare`)."""
     rate = int(processor.feature_extractor.sampling_rate)
     augment = augmentation.of(options.augment, rate)
     trainer = CTCTrainer(
@@ -147,8 +147,10 @@ def make_trainer(
         args=arguments,
         train_dataset=train,
         eval_dataset=test,
-        data_collator=DataCollatorCTCWithPadding(processor, data.Features(processor)),
-        train_collator=DataCollatorCTCWithPadding(processor, data.Features(processor, augment)),
+        data_collator=DataCollatorCTCWithPadding(processor, preparation.Features(processor)),
+        train_collator=DataCollatorCTCWithPadding(
+            processor, preparation.Features(processor, augment)
+        ),
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         preprocess_logits_for_metrics=most_probable,

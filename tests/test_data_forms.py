@@ -14,7 +14,7 @@ import tiny
 from hub import Hub
 from transformers import AutoProcessor
 
-from asr_core import audio, data, pretrained, training
+from asr_core import audio, data, preparation, pretrained, training
 from asr_core.errors import DataError, OptionError
 from asr_core.flags import Options
 
@@ -198,8 +198,10 @@ def test_a_part_to_measure_on_is_used_where_there_is_one():
 FRAMES = pretrained.Frames(((400, 320),), 1)
 
 
-def prepared(path: Path, processor, **options) -> data.Prepared:
-    return data.prepare(data.load(str(path)), processor, FRAMES, data.Limits(0.5, 2.2), **options)
+def prepared(path: Path, processor, **options) -> preparation.Prepared:
+    return preparation.prepare(
+        data.load(str(path)), processor, FRAMES, preparation.Limits(0.5, 2.2), **options
+    )
 
 
 def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processor):

@@ -11,7 +11,7 @@ import tiny
 from matplotlib import colors, image
 from transformers import AutoProcessor
 
-from asr_core import data, pictures, pretrained, report
+from asr_core import data, pictures, preparation, pretrained, report
 
 FRAMES = pretrained.Frames(((400, 320),), 1)
 
@@ -33,9 +33,9 @@ def looked(tmp_path_factory) -> report.Report:
     rows[1]["transcription"] = ""
     rows[3]["transcription"] = "route 66 to Łódź"  # 6, 6, Ł, Ó and Ź have no token
     recordings.write_csv(clips / "metadata.csv", rows)
-    limits = data.Limits(longest=5.0)
-    train = data.prepare(data.load(str(clips)), processor, FRAMES, limits)
-    test = data.prepare(data.load(data.SAMPLE, split="test[:4]"), processor, FRAMES, limits)
+    limits = preparation.Limits(longest=5.0)
+    train = preparation.prepare(data.load(str(clips)), processor, FRAMES, limits)
+    test = preparation.prepare(data.load(data.SAMPLE, split="test[:4]"), processor, FRAMES, limits)
     return report.look(train, test, processor)
 
 

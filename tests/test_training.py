@@ -10,7 +10,7 @@ import tiny
 import torch
 from transformers import AutoModelForCTC, AutoProcessor, EvalPrediction
 
-from asr_core import data, presets, pretrained, training
+from asr_core import data, preparation, presets, pretrained, training
 from asr_core.errors import OptionError
 from asr_core.flags import parse
 
@@ -63,7 +63,7 @@ def run(folder, output, *flags: str) -> training.CTCTrainer:
     rows = data.load("sample", split="train[:4]")
     processor, new = pretrained.load_processor(options, rows["transcription"], output)
     model, _ = pretrained.load_model(options, processor, new)
-    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     training.run(trainer, None)
     return trainer
@@ -179,7 +179,7 @@ def test_clips_grouped_by_length_really_are(tmp_path):
     rows = data.load("sample", split="train[:32]")
     processor, new = pretrained.load_processor(options, rows["transcription"], tmp_path)
     model, _ = pretrained.load_model(options, processor, new)
-    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     spread = [
         np.ptp(batch["input_values"].shape[1] - (batch["input_values"] == 0).sum(1).numpy())

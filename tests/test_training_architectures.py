@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny
 
-from asr_core import data, pretrained, training
+from asr_core import data, preparation, pretrained, training
 from asr_core.errors import AsrError
 from asr_core.flags import parse
 from asr_core.recognizer import Recognizer
@@ -67,7 +67,7 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
     processor, new = pretrained.load_processor(options, rows["transcription"], folder)
     model, fresh = pretrained.load_model(options, processor, new)
     assert fresh
-    prepared = data.prepare(rows, processor, pretrained.Frames.of(model, processor))
+    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor))
     # Parakeet has a frame every 80 ms, too few for the characters of most sentences.
     assert len(prepared.rows) == 6 or kind == "parakeet_ctc"
     trainer = training.make_trainer(

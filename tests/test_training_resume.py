@@ -18,14 +18,14 @@ ROOT = Path(__file__).parent.parent
 # train.py, with a note of every row in the order in which the model gets to see them.
 PROGRAM = """
 import resource, sys
-from asr_core import data
+from asr_core import preparation
 seen = open(sys.argv[1], "a", buffering=1)
-plain = data.Features.__call__
+plain = preparation.Features.__call__
 def noted(self, row):
     if self.augment is not None:
         print(row["name"], file=seen)
     return plain(self, row)
-data.Features.__call__ = noted
+preparation.Features.__call__ = noted
 limit = int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
