@@ -330,4 +330,8 @@ def save(model: Wav2Vec2ForCTC, prepared: Wav2Vec2Processor, output: Path) -> No
     """Half precision, in files of less than 10 MB, with masking ready for who fine-tunes it."""
     model.config.update(config().to_diff_dict())
     model.half().save_pretrained(output, max_shard_size="9MB")
+    # Stored in half precision but loaded in full: a CPU cannot convolve the guide's float32 input
+    # with float16 weights.
+    path = output / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float32"}, indent=2))
     prepared.save_pretrained(output)
