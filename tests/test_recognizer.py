@@ -36,7 +36,7 @@ def by_hand(folder, sound: np.ndarray) -> str:
     from transformers import AutoModelForCTC, AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForCTC.from_pretrained(folder)
+    model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
     inputs = processor(sound, sampling_rate=16_000, return_tensors="pt")
     with torch.no_grad():
         logits = model(**inputs).logits
