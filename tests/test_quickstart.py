@@ -1,0 +1,87 @@
+"""The whole path: fine-tune the embedded model on the sample, then talk to the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import App
+from gradio_client import Client, handle_file
+
+from asr_core import audio, data
+from asr_core.recognizer import Recognizer
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command: str) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory) -> tuple[Path, str]:
+    """The folder that `train.py` wrote, and what it said; a third of the epochs will do."""
+    folder = tmp_path_factory.mktemp("quickstart") / "model"
+    flags = ("--preset", "quickstart", "--output_dir", str(folder), "--num_train_epochs", "4")
+    return folder, run("train.py", *flags)
+
+
+def measured(model: str, path: Path) -> dict:
+    flags = ("--dataset", "sample", "--split", "test", "--language_model", "none")
+    run("-m", "asr_core", "evaluate", "--model", model, *flags, "--json", str(path))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_fine_tuning_lowers_the_error_rate_on_sentences_and_voices_never_heard(tuned, tmp_path):
+    folder, said = tuned
+    before = measured("embedded", tmp_path / "before.json")
+    after = measured(str(folder), tmp_path / "after.json")
+    assert after["wer"] < before["wer"]
+    assert after["cer"] < before["cer"]
+    assert {"wer", "cer", "utterances", "audio_seconds", "seconds"} <= set(after)
+    assert f"WER {before['wer']:.3f} -> {after['wer']:.3f}" in said
+
+
+def test_the_app_serves_what_was_just_made(tuned, tmp_path):
+    folder, _ = tuned
+    row = data.load("sample", split="test[:1]")[0]
+    clip = tmp_path / "clip.flac"
+    clip.write_bytes(data.row_source(row))
+    app = App(tmp_path / "uploads", "--model", str(folder))
+    try:
+        app.wait_for("Ready: ")
+        assert str(folder) in app.log
+        written = Client(app.url, verbose=False).predict(
+            handle_file(str(clip)), "txt", api_name="/transcribe"
+        )
+    finally:
+        app.close()
+    assert written.strip()
+    assert written.strip() == Recognizer(str(folder)).transcribe(clip).text
+
+
+def test_what_was_made_loads_in_a_stock_pipeline(tuned):
+    from transformers import pipeline
+
+    folder, _ = tuned
+    row = data.load("sample", split="test[:1]")[0]
+    samples = audio.load(data.row_source(row), 16_000)
+    stock = pipeline("automatic-speech-recognition", model=str(folder), dtype="float32")
+    ours = Recognizer(str(folder), dtype="float32")
+    heard = stock({"raw": samples, "sampling_rate": 16_000})["text"]
+    assert heard == ours.transcribe((16_000, samples)).text
