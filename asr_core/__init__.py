@@ -1,5 +1,7 @@
 """Speech recognition with CTC: fine-tune, measure, transcribe.
 
+For example:
+
     from asr_core import Recognizer
     print(Recognizer("embedded").transcribe("speech.wav").text)
 """
