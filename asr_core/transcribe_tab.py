@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -14,6 +15,8 @@ from asr_core.transcript import Transcript
 from asr_core.transcript_panel import transcript_panel
 
 SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
+
+STRAGGLER = 0.5  # seconds
 
 
 def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
@@ -56,6 +59,8 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component
             }
 
     def on_cancel(transcript: Transcript | None, request: gr.Request):
+        # A last view of the cancelled run may still be on its way to the browser: let it pass.
+        time.sleep(STRAGGLER)
         said = page.notice("done", say("cancelled", page.spoken(request)))
         return said, transcript.text if transcript else "", gr.Button(visible=False)
 
