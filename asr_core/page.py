@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asr_core import comparison
 from asr_core.audio import Recording
+from asr_core.data import SAMPLE_FOLDER
 from asr_core.editing import edited
 from asr_core.engine import Engine
 from asr_core.errors import AsrError
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     import gradio as gr
 
 log = logging.getLogger(__name__)
-
-SAMPLE = Path(__file__).parent / "embedded" / "sample" / "test.parquet"
-
 
 VISITORS = 4  # served at once, in turns; the others see their place in the queue
 UNSURE = 0.7  # confidence under which a word looks uncertain
@@ -217,7 +215,9 @@ def samples(folder: Path, count: int = 3) -> list[Sample]:
     """The first clips of the embedded data set, each by another voice, written to `folder`."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(SAMPLE, columns=["audio", "transcription"]).slice(0, count)
+    table = pq.read_table(SAMPLE_FOLDER / "test.parquet", columns=["audio", "transcription"]).slice(
+        0, count
+    )
     clips = []
     for row in table.to_pylist():
         path = folder / Path(row["audio"]["path"]).name

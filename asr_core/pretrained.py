@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCTC,
     AutoProcessor,
     PreTrainedModel,
@@ -75,9 +74,8 @@ def load_model(
 
     A head that was trained for other characters starts anew, even if it has as many.
     """
-    models.load_config(options.model)  # for its clear errors
+    config = models.load_config(options.model)
     where = models.locate(options.model)
-    config = AutoConfig.from_pretrained(where)
     size = len(processor.tokenizer)
     trained = any(str(made).endswith("CTC") for made in config.architectures or [])
     fresh = new_vocabulary or not trained or size != config.vocab_size

@@ -1,6 +1,6 @@
 """Speech in, transcript out: one stream for a word, an afternoon, a folder or a microphone.
 
-    source -> blocks -> windows (`audio`) -> pipeline -> emissions -> decoder -> Transcript
+    source -> blocks (`audio`) -> `windows` -> pipeline -> emissions -> decoder -> Transcript
 
 The model runs through the pipeline API of transformers. Its own CTC pipeline throws away the
 probabilities and reads a recording whole; `EmissionPipeline` keeps the former and is fed windows.
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
-WINDOW = (
-    10.0  # seconds of a longer one that the model sees at once: attention grows with its square
-)
+WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
 

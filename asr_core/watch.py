@@ -22,7 +22,6 @@ class Watch(TrainerCallback):
     """Says how it goes, one line at a time, and when the model is stuck at blank."""
 
     def __init__(self) -> None:
-        self.warnings: list[str] = []
         self._began = (0.0, 0)
 
     def on_train_begin(self, args, state, control, **_):
@@ -52,7 +51,6 @@ class Watch(TrainerCallback):
                 step=state.global_step,
                 rate=args.learning_rate,
             )
-            self.warnings.append(sentence)
             log.warning("%s", sentence)
 
     def _left(self, state) -> str:
