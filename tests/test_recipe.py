@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import lzma
 import shutil
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 
 from asr_core import audio
 from asr_core.recognizer import Recognizer
@@ -77,6 +79,54 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert written(tmp_path) > before
     transcript = Recognizer(str(tmp_path)).transcribe((16_000, np.zeros(16_000) + 0.01))
     assert transcript.duration == 1.0
+
+
+def test_a_loaded_optimizer_steps_as_the_saved_one_does():
+    from torch import nn
+
+    from asr_core.recipe import pretrain
+
+    def model() -> nn.Module:
+        torch.manual_seed(0)
+        encoder = nn.Module()
+        encoder.layers = nn.ModuleList(nn.Linear(8, 4) for _ in range(2))
+        speech = nn.Module()
+        speech.encoder, speech.conv = encoder, nn.Conv1d(1, 8, 3)
+        whole = nn.Module()
+        whole.wav2vec2 = speech
+        return whole
+
+    def step(network: nn.Module, optimizer: pretrain.Muon, seed: int) -> None:
+        torch.manual_seed(seed)
+        for weight in network.parameters():
+            weight.grad = torch.randn_like(weight)
+        optimizer.step()
+
+    one, other = model(), model()
+    first, second = pretrain.Muon(one, 1e-2), pretrain.Muon(other, 1e-2)
+    for seed in (1, 2):
+        step(one, first, seed)
+    other.load_state_dict(one.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for group in (*first.param_groups, *second.param_groups):
+        group["lr"] = 5e-3  # as a schedule does: both parts must follow
+    before = [weight.clone() for weight in one.parameters()]
+    step(one, first, 3)
+    step(other, second, 3)
+    for old, weight, twin in zip(before, one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(weight, twin)
+        assert 0 < (weight - old).abs().max() < 0.05
+
+
+def test_windows_and_products_make_the_convolution():
+    from asr_core.recipe import pretrain
+
+    torch.manual_seed(0)
+    sound = torch.randn(2, 3, 50)
+    plain = torch.nn.Conv1d(3, 5, 7, stride=2)
+    framed = copy.deepcopy(plain)
+    framed.__class__ = pretrain.Framed
+    torch.testing.assert_close(framed(sound), plain(sound))
 
 
 def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):

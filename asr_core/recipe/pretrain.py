@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import librosa
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 import torch
+from torch import nn
 from transformers import (
     Trainer,
     TrainerCallback,
@@ -73,9 +75,9 @@ def config() -> Wav2Vec2Config:
         intermediate_size=1024,
         num_conv_pos_embeddings=32,
         num_conv_pos_embedding_groups=8,
-        hidden_dropout=0.05,
+        hidden_dropout=0.0,  # drawing the random numbers took a tenth of the time on a CPU
         attention_dropout=0.0,
-        activation_dropout=0.05,
+        activation_dropout=0.0,
         feat_proj_dropout=0.0,
         final_dropout=0.0,
         layerdrop=0.0,
@@ -110,6 +112,50 @@ def filter_bank() -> torch.Tensor:
             kernel *= max(center, 300) / 1000 / np.linalg.norm(kernel)  # speech falls with pitch
             filters += [kernel, -kernel]
     return torch.tensor(np.array(filters)[:, None], dtype=torch.float32)
+
+
+class Framed(nn.Conv1d):
+    """The convolution as a product with cut-out windows: its gradient takes a CPU half the time."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        windows = hidden.transpose(1, 2).unfold(1, self.kernel_size[0], self.stride[0])
+        weight = self.weight.flatten(1)
+        return nn.functional.linear(windows.flatten(2), weight, self.bias).transpose(1, 2)
+
+
+class Muon(torch.optim.Optimizer):
+    """torch's Muon for the matrices of the layers and AdamW for all else, as one optimizer.
+
+    It needs about 0.6 times the speech that AdamW needs for the same loss (Jordan et al., 2024).
+    The learning rate means the same to both (Liu et al., 2025: updates of equal size).
+    """
+
+    def __init__(self, model: nn.Module, lr: float, weight_decay: float = 0.01) -> None:
+        layers = model.wav2vec2.encoder.layers
+        matrices = [weight for weight in layers.parameters() if weight.ndim == 2]
+        chosen = {id(weight) for weight in matrices}
+        others = [weight for weight in model.parameters() if id(weight) not in chosen]
+        self.parts = (
+            torch.optim.Muon(
+                matrices, lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(others, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True),
+        )
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self.share()
+
+    def share(self) -> None:
+        """Let the parts work on the groups and the state that are saved and scheduled here."""
+        for part, group in zip(self.parts, self.param_groups, strict=True):
+            part.param_groups, part.state = [group], self.state
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self.share()
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        for part in self.parts:
+            part.step()
 
 
 def processor(folder: Path) -> Wav2Vec2Processor:
@@ -194,7 +240,9 @@ class Batches(torch.utils.data.Dataset):
         shares = np.array([HUMAN_SHARES[name] for name, paths in files.items() if paths])
         self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
-        self.rough = Augmentation(SAMPLE_RATE, speed=1.0, noises=noises)
+        self.rough = Augmentation(
+            SAMPLE_RATE, speed=1.0, reverberation=0.15, noise=0.25, noises=noises
+        )
         self.clean = Augmentation(SAMPLE_RATE, 1.0, reverberation=0, noise=0, telephone=0)
         self.processor = processor
         self.collate = DataCollatorCTCWithPadding(processor)
@@ -277,10 +325,16 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     prepared = processor(output)
     model = Wav2Vec2ForCTC(config())
+    convolutions = [layer.conv for layer in model.wav2vec2.feature_extractor.conv_layers]
     with torch.no_grad():
-        model.wav2vec2.feature_extractor.conv_layers[0].conv.weight.copy_(filter_bank())
+        convolutions[0].weight.copy_(filter_bank())
     if start:
-        model = Wav2Vec2ForCTC.from_pretrained(start, config=config(), dtype=torch.float32)
+        weights = Wav2Vec2ForCTC.from_pretrained(start, dtype=torch.float32).state_dict()
+        model.load_state_dict(weights)
+    for convolution in convolutions:
+        convolution.__class__ = Framed
+    # In bfloat16 on a CPU, the fused attention is slower than the plain one, its gradient by far.
+    model.set_attn_implementation("eager")
     log.info("%.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
     batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     cuda = torch.cuda.is_available()
@@ -293,16 +347,14 @@ def pretrain(
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": recipe.decay_steps, "min_lr_ratio": 0.01},
         warmup_steps=recipe.warmup_steps,
-        adam_beta2=0.98,
-        weight_decay=0.01,
         max_grad_norm=1.0,
         bf16=True,
         use_cpu=not cuda,
         dataloader_num_workers=8 if cuda else 1,
         dataloader_prefetch_factor=4,
         remove_unused_columns=False,
-        logging_steps=100,
-        save_steps=1000,
+        logging_steps=50,
+        save_steps=500,
         save_total_limit=3,
         report_to="none",
         seed=recipe.seed,
@@ -310,6 +362,7 @@ def pretrain(
     trainer = IntermediateTrainer(
         model=model,
         args=arguments,
+        optimizers=(Muon(model, recipe.learning_rate), None),
         train_dataset=batches,
         data_collator=lambda items: items[0],
         callbacks=[MaskLater(recipe.mask_steps)],
