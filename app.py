@@ -30,13 +30,13 @@ def build(engine: Engine) -> "gr.Blocks":
     """The page and all that is wired to it; nothing is loaded or served yet."""
     import gradio as gr
 
-    from asr_core.api import api
+    from asr_core.api import Blocks, api
     from asr_core.files_tab import files_tab
     from asr_core.live_tab import live_tab
     from asr_core.transcribe_tab import transcribe_tab
 
     i18n = gr.I18n(**PHRASES)
-    with gr.Blocks(
+    with Blocks(
         title="asr-core", analytics_enabled=False, delete_cache=(SWEEP * 60, KEEP * 60)
     ) as demo:
         gr.Markdown(i18n("heading"))
@@ -51,23 +51,36 @@ def build(engine: Engine) -> "gr.Blocks":
             visible=bool(models),
             elem_id="models",
         )
+        with gr.Accordion(i18n("wishes"), open=False, elem_id="wishes"):
+            language_model = gr.Checkbox(
+                True,
+                label=i18n("language_model"),
+                info=i18n("language_model_info"),
+                visible=False,
+                elem_id="language-model",
+            )
+            hotwords = gr.Textbox(
+                label=i18n("hotwords"), info=i18n("hotwords_info"), elem_id="hotwords"
+            )
+        wishes = [model, language_model, hotwords]
         with gr.Tab(i18n("tab_transcribe"), id="transcribe"):
-            transcribe_tab(engine, i18n, model)
+            transcribe_tab(engine, i18n, wishes)
         with gr.Tab(i18n("tab_live"), id="live"):
-            live_tab(engine, i18n, model)
+            live_tab(engine, i18n, wishes)
         with gr.Tab(i18n("tab_files"), id="files"):
-            files_tab(engine, i18n, model)
+            files_tab(engine, i18n, wishes)
         gr.Markdown(i18n("privacy"), elem_id="privacy")
         api(engine)
 
         def on_load(model: str, request: gr.Request):
-            yield from page.model_line(engine, page.spoken(request), model)
+            for said in page.model_line(engine, page.spoken(request), model):
+                yield said, gr.Checkbox(visible=engine.has_language_model(model))
 
         gr.on(
             [demo.load, model.change],
             on_load,
             model,
-            line,
+            [line, language_model],
             show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",

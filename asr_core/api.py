@@ -6,45 +6,61 @@ Client("http://127.0.0.1:7860").predict(handle_file("call.wav"), "srt", api_name
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from asr_core import page
-from asr_core.engine import Engine, gpu
+from asr_core.engine import Engine, Wish, gpu
 from asr_core.subtitles import FORMATS, render
+
+
+class Blocks(gr.Blocks):
+    """Takes calls from programs that were written before an endpoint had its last parameters."""
+
+    def validate_inputs(self, block_fn: gr.blocks.BlockFunction, inputs: list[Any]) -> None:
+        # gradio's clients fill in defaults themselves; those who post a list of values do not.
+        inputs += [component.value for component in block_fn.inputs[len(inputs) :]]
+        super().validate_inputs(block_fn, inputs)
 
 
 def api(engine: Engine) -> None:
     """Components that nobody sees, but that give the endpoint its signature."""
     recording = gr.Audio(type="filepath", label="recording", visible=False)
     format = gr.Dropdown(list(FORMATS), value="txt", label="format", visible=False)
+    language_model = gr.Checkbox(True, label="language_model", visible=False)
+    hotwords = gr.Textbox("", label="hotwords", visible=False)
     result = gr.Textbox(label="transcript", visible=False)
 
     @gpu
-    def listen(recording: str | None, format: str) -> tuple[str, str]:
+    def listen(recording: str | None, format: str, wish: Wish) -> tuple[str, str]:
         try:
-            transcripts = list(engine.recognizer().stream(recording))
-            return render(transcripts[-1], format), ""
+            return render(engine.listener(wish).transcribe(recording), format), ""
         except Exception as error:
             return "", page.complaint(error, "en")
 
-    def transcribe(recording: str, format: str = "txt") -> str:
+    def transcribe(
+        recording: str, format: str = "txt", language_model: bool = True, hotwords: str = ""
+    ) -> str:
         """
         Write down what is said in a recording.
 
         Parameters:
             recording: the recording, in any common format (WAV, FLAC, MP3, OGG, M4A, WebM, MP4)
             format: txt for the words, json with the time and confidence of each, srt, vtt or tsv
+            language_model: whether a language model makes words of the letters that are heard
+            hotwords: words and names to favour, with commas
         Returns:
             the transcript in that format
         """
-        made, problem = listen(recording, format)
+        made, problem = listen(recording, format, Wish("", language_model, hotwords))
         if problem:
             raise gr.Error(problem, print_exception=False)
         return made
 
     gr.Button(visible=False).click(
         transcribe,
-        [recording, format],
+        [recording, format, language_model, hotwords],
         result,
         api_name="transcribe",
         concurrency_limit=page.VISITORS,

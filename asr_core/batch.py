@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr_core import page
-from asr_core.engine import Engine
+from asr_core.engine import NO_WISH, Engine, Wish
 from asr_core.phrases import say
 from asr_core.subtitles import FORMATS, render
 from asr_core.transcript import Transcript
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def transcribe_files(
-    engine: Engine, paths: list[str] | None, language: str = "en", model: str | None = None
+    engine: Engine, paths: list[str] | None, language: str = "en", wish: Wish = NO_WISH
 ) -> Iterator[Batch]:
     """One file after the other; the last batch is the whole."""
     if not paths:
@@ -45,10 +45,10 @@ def transcribe_files(
     waiting = page.notice("busy", say("waiting", language))
     lines = [Line(Path(path).name, waiting) for path in paths]
     finished: list[Transcript] = []
-    if not engine.ready(model):
+    if not engine.ready(wish.model):
         yield Batch(table(lines, language), page.notice("busy", say("loading", language)), [], True)
     for index, path in enumerate(paths):
-        for view in page.transcribe(engine, path, language, model):
+        for view in page.transcribe(engine, path, language, wish):
             heard = view.text
             if view.running:  # its end is more telling than its beginning
                 shown = "… " * (len(heard) > HEAD) + heard[-HEAD:]

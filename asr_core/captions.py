@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from asr_core import page
-from asr_core.engine import Engine
+from asr_core.engine import NO_WISH, Engine, Wish
 from asr_core.phrases import say
 from asr_core.transcript import Transcript
 
@@ -70,19 +70,19 @@ def hear(
     session: Session,
     sound: tuple[int, np.ndarray] | None,
     language: str = "en",
-    model: str | None = None,
+    wish: Wish = NO_WISH,
 ) -> Captions | None:
     """The captions once `sound` (Hz, samples) is heard too; None where nothing changes."""
     if session.over or sound is None:
         return None
     try:
-        session.feed(lambda: engine.recognizer(model).live(), *sound)
+        session.feed(lambda: engine.listener(wish).live(), *sound)
     except Exception as error:
         session.over = True
         return Captions([], page.notice("problem", page.complaint(error, language)))
     caption = session.caption
     if caption is None:
-        key = "live_speak" if engine.ready(model) else "loading"
+        key = "live_speak" if engine.ready(wish.model) else "loading"
         return Captions([], page.notice("busy", say(key, language)))
     return Captions(rows(caption), page.notice("busy", say("live_speak", language)))
 

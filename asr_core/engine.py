@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asr_core import models
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
 
 CHOICE = ""  # the job that finds out which model is the default one; the others are models' names
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a visitor wants to be listened to: `model` is a name of `Engine.models`, "" the default.
+
+    `language_model` switches the model's own off, and `hotwords` are words and names to favour,
+    with commas. Nothing here can name anything else on the server.
+    """
+
+    model: str | None = ""
+    language_model: bool = True
+    hotwords: str | None = ""
+
+
+NO_WISH = Wish()
 
 
 class Engine:
@@ -51,6 +68,14 @@ class Engine:
             raise ModelError(f"The model '{name}' is not one of those offered here.")
         name = name or self.choice().name
         return self._job(name, _load, name).result()
+
+    def listener(self, wish: Wish) -> Recognizer:
+        """`recognizer`, told what the visitor wishes. Raises OptionError for bad hotwords."""
+        return self.recognizer(wish.model).using(bool(wish.language_model), wish.hotwords or "")
+
+    def has_language_model(self, name: str | None = None) -> bool:
+        """Whether a model that is loaded has one that can be switched off."""
+        return self.ready(name) and self.recognizer(name).language_model is not None
 
     def ready(self, name: str | None = None) -> bool:
         """Whether `recognizer` would answer at once."""

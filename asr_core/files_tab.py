@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import gradio as gr
 
 from asr_core import batch, page
-from asr_core.engine import Engine, gpu
+from asr_core.engine import Engine, Wish, gpu
 from asr_core.phrases import say
 from asr_core.transcript import Transcript
 from asr_core.transcript_panel import LIVE_REGION
@@ -15,8 +16,8 @@ from asr_core.transcript_panel import LIVE_REGION
 SAVE = "(file) => { if (file) saveFile(file[0], file[1], true); }"
 
 
-def files_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
-    """`model` holds the name of the model to use, or "" for the default one."""
+def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
+    """`wishes` hold the fields of a `Wish`."""
     files = gr.File(
         file_count="multiple",
         file_types=["audio", "video"],
@@ -32,11 +33,11 @@ def files_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> 
     finished, file = gr.State([]), gr.JSON(visible=False)
 
     @gpu
-    def transcribe(paths: list[str] | None, model: str, language: str):
-        yield from batch.transcribe_files(engine, paths, language, model)
+    def transcribe(paths: list[str] | None, wish: Wish, language: str):
+        yield from batch.transcribe_files(engine, paths, language, wish)
 
-    def on_files(paths: list[str] | None, model: str, request: gr.Request):
-        for made in transcribe(paths, model, page.spoken(request)):
+    def on_files(request: gr.Request, paths: list[str] | None, *wish: Any):
+        for made in transcribe(paths, Wish(*wish), page.spoken(request)):
             cancellable = gr.Button(visible=made.running)
             yield made.table, made.notice, made.transcripts, cancellable
 
@@ -52,7 +53,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> 
     run = gr.on(
         [files.upload, start.click],
         on_files,
-        [files, model],
+        [files, *wishes],
         [table, notice, finished, cancel],
         show_progress="minimal",
         show_progress_on=notice,

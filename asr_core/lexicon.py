@@ -15,6 +15,7 @@ from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
 from asr_core.ngrams import SPECIAL
 
+MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
 
@@ -56,12 +57,20 @@ class Vocabulary:
                     f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
                     "words. Build one from text in the model's language."
                 )
-        for hotword in " ".join(hotwords).split():
+        favoured = " ".join(hotwords).split()
+        if len(favoured) > MOST:
+            raise OptionError(f"{len(favoured)} hotwords are too many: {MOST} can be favoured.")
+        for hotword in favoured:
+            if len(hotword) > LONGEST:
+                raise OptionError(
+                    f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters "
+                    "are possible."
+                )
             word = _fold(hotword)
-            if missing := set(word) - letters.keys():
+            if missing := [c for c in dict.fromkeys(hotword) if set(_fold(c)) - letters.keys()]:
                 raise OptionError(
                     f"The hotword '{hotword}' cannot be spelt: the model has no "
-                    f"{', '.join(sorted(missing))}."
+                    f"{', '.join(missing)}."
                 )
             number, _ = spellings.get(word, (search.UNKNOWN, 0.0))
             spellings[word] = (number, weights.hotword * len(word))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 import numpy as np
 
 from asr_core import captions, page
-from asr_core.engine import Engine
+from asr_core.engine import Engine, Wish
 from asr_core.transcript_panel import transcript_panel
 
 SPEAKERS = 8  # listened to at once
 STEP = 1.0  # seconds of sound that the browser sends at a time; gradio drops what overtakes it
 
 
-def live_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
-    """`model` holds the name of the model to use, or "" for the default one."""
+def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
+    """`wishes` hold the fields of a `Wish`."""
     gr.Markdown(i18n("live_help"))
     microphone = gr.Audio(
         sources=["microphone"],
@@ -32,13 +34,13 @@ def live_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> N
         return captions.Session(), "", [], None, ""
 
     def on_sound(
+        request: gr.Request,
         sound: tuple[int, np.ndarray] | None,
         session: captions.Session | None,
-        model: str,
-        request: gr.Request,
+        *wish: Any,
     ):
         session = session or captions.Session()
-        heard = captions.hear(engine, session, sound, page.spoken(request), model)
+        heard = captions.hear(engine, session, sound, page.spoken(request), Wish(*wish))
         if heard is None:
             return session, gr.skip(), gr.skip()
         return session, heard.words, heard.notice
@@ -53,7 +55,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> N
     microphone.start_recording(on_start, outputs=[session, *panel.outputs], **quiet)
     microphone.stream(
         on_sound,
-        [microphone, session, model],
+        [microphone, session, *wishes],
         [session, *shown],
         stream_every=STEP,
         time_limit=None,

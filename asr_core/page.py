@@ -16,7 +16,7 @@ from asr_core import comparison
 from asr_core.audio import Recording
 from asr_core.data import SAMPLE_FOLDER
 from asr_core.editing import edited
-from asr_core.engine import Engine
+from asr_core.engine import NO_WISH, Engine, Wish
 from asr_core.errors import AsrError
 from asr_core.models import EMBEDDED, Choice
 from asr_core.phrases import language as language_of
@@ -48,7 +48,7 @@ class View(NamedTuple):
 
 
 def transcribe(
-    engine: Engine, path: str | None, language: str = "en", model: str | None = None
+    engine: Engine, path: str | None, language: str = "en", wish: Wish = NO_WISH
 ) -> Iterator[View]:
     """Views of the transcript of a recording while it is read, the whole of it at the end."""
     if path is None:
@@ -56,9 +56,9 @@ def transcribe(
         return
     transcript = None
     try:
-        if not engine.ready(model):
+        if not engine.ready(wish.model):
             yield View([], notice("busy", say("loading_queued", language)), None, True)
-        recognizer = engine.recognizer(model)
+        recognizer = engine.listener(wish)
         progress = Progress(length(path), language)
         for transcript in recognizer.stream(path):
             done = transcript.complete

@@ -100,10 +100,13 @@ class Recognizer:
         return f"{self.name}{with_what} on {self.hardware}"
 
     def using(self, language_model: bool = True, hotwords: str = "") -> Recognizer:
-        """The same model at no cost, without its language model or with hotwords of its own.
+        """The same model, without its language model or with hotwords of its own.
 
-        Raises OptionError when a hotword cannot be spelt.
+        Costs no memory for the model, and nothing at all where nothing changes. Raises OptionError
+        when a hotword cannot be spelt.
         """
+        if (language_model or not self.language_model) and not hotwords.replace(",", " ").split():
+            return self
         twin = copy.copy(self)
         twin.language_model = self.language_model if language_model else None
         twin._vocabulary = twin._known(hotwords)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from asr_core import page
-from asr_core.engine import Engine, gpu
+from asr_core.engine import Engine, Wish, gpu
 from asr_core.phrases import say
 from asr_core.transcript import Transcript
 from asr_core.transcript_panel import transcript_panel
@@ -19,8 +20,8 @@ SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
 STRAGGLER = 0.5  # seconds
 
 
-def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component) -> None:
-    """`model` holds the name of the model to use, or None for the default one."""
+def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
+    """`wishes` hold the fields of a `Wish`."""
     clips = page.samples(Path(SAMPLES.name))
     recording = gr.Audio(
         sources=["microphone", "upload"],
@@ -45,11 +46,11 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component
     panel = transcript_panel(i18n, "transcript", player="#recording audio")
 
     @gpu
-    def transcribe(recording: str | None, model: str | None, language: str):
-        yield from page.transcribe(engine, recording, language, model)
+    def transcribe(recording: str | None, wish: Wish, language: str):
+        yield from page.transcribe(engine, recording, language, wish)
 
-    def on_recording(recording: str | None, model: str | None, request: gr.Request):
-        for view in transcribe(recording, model, page.spoken(request)):
+    def on_recording(request: gr.Request, recording: str | None, *wish: Any):
+        for view in transcribe(recording, Wish(*wish), page.spoken(request)):
             yield {
                 panel.words: view.words,
                 panel.notice: view.notice,
@@ -69,7 +70,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, model: gr.components.Component
 
     wiring = {
         "fn": on_recording,
-        "inputs": [recording, model],
+        "inputs": [recording, *wishes],
         "outputs": [*panel.outputs, cancel],
         "show_progress": "minimal",
         "show_progress_on": panel.words,

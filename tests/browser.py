@@ -149,6 +149,13 @@ def transcript(page) -> str:
     return " ".join(page.locator("#transcript-words .word").all_inner_texts())
 
 
+def wish(page, language_model: bool = True, hotwords: str = "") -> None:
+    """Open the fold with a visitor's wishes and fill it in."""
+    page.click("#wishes button")
+    page.set_checked("#language-model input", language_model)
+    page.fill("#hotwords textarea, #hotwords input", hotwords)
+
+
 def words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.upper())
 

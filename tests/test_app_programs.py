@@ -11,15 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from browser import MODEL
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from asr_core import page
+from asr_core import Recognizer, page
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> str:
     return page.samples(tmp_path_factory.mktemp("clips"), 1)[0].path
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +39,18 @@ def test_the_endpoint_and_its_formats(client, clip):
     assert content["text"] == text.strip()
     assert content["words"][0].keys() == {"text", "start", "end", "confidence"}
     assert "-->" in client.predict(handle_file(clip), "vtt", api_name="/transcribe")
+
+
+def test_wishes(client, clip, recognizer):
+    def heard(**wishes) -> str:
+        return client.predict(handle_file(clip), api_name="/transcribe", **wishes).strip()
+
+    assert heard() == recognizer.transcribe(clip).text
+    assert heard(language_model=False) == recognizer.using(False).transcribe(clip).text
+    favoured = recognizer.using(True, "wallet, please").transcribe(clip).text
+    assert heard(hotwords="wallet, please") == favoured
+    with pytest.raises(AppError, match="The hotword '/etc/passwd' cannot be spelt"):
+        heard(hotwords="/etc/passwd")
 
 
 def test_nothing_else_is_offered(client):
@@ -65,14 +83,17 @@ def test_plain_http(app, clip):
     (path,) = json.loads(
         post(f"{app.url}/gradio_api/upload", body, f"multipart/form-data; boundary={boundary}")
     )
-    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "txt"]}
     address = f"{app.url}/gradio_api/call/transcribe"
-    event = json.loads(post(address, json.dumps(data).encode(), "application/json"))["event_id"]
-    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
-        said = answer.read().decode()
-    assert "event: complete" in said
-    (text,) = json.loads(said.split("data: ")[-1])
-    assert text.strip()
+    recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    # As it was before there were wishes, and with all of them.
+    for parameters in ([recording, "txt"], [recording, "txt", True, ""]):
+        data = json.dumps({"data": parameters}).encode()
+        event = json.loads(post(address, data, "application/json"))["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+            said = answer.read().decode()
+        assert "event: complete" in said
+        (text,) = json.loads(said.split("data: ")[-1])
+        assert text.strip()
 
 
 def test_an_assistant_finds_and_uses_the_tool(app, client, clip):
@@ -96,7 +117,12 @@ def test_an_assistant_finds_and_uses_the_tool(app, client, clip):
     with ThreadPoolExecutor() as pool:
         tools, heard, refused = pool.submit(asyncio.run, converse()).result()
     assert [tool.name for tool in tools] == ["transcribe"]
-    assert set(tools[0].inputSchema["properties"]) == {"recording", "format"}
+    assert set(tools[0].inputSchema["properties"]) == {
+        "recording",
+        "format",
+        "language_model",
+        "hotwords",
+    }
     expected = client.predict(handle_file(clip), api_name="/transcribe")
     assert heard.content[0].text == expected
     assert refused.isError

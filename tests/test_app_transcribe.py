@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import speech
-from browser import MODEL, notice, silence, transcript, upload, words
+from browser import MODEL, notice, silence, transcript, upload, wish, words
 
 from asr_core import Recognizer
+from asr_core.page import samples
 
 pytestmark = pytest.mark.browser
 
@@ -50,6 +51,37 @@ def test_a_sample_is_transcribed_by_one_click(visit):
     page = visit()
     page.click("#samples button >> nth=0")
     assert words(transcript(page))
+
+
+def test_without_the_language_model_one_reads_the_letters(visit, recognizer, tmp_path):
+    (clip,) = samples(tmp_path, 1)
+    page = visit()
+    wish(page, language_model=False)
+    upload(page, clip.path)
+    assert transcript(page) == recognizer.using(False).transcribe(clip.path).text
+    page.check("#language-model input")
+    page.click("#transcribe")
+    text = recognizer.transcribe(clip.path).text
+    page.get_by_text(f"{len(text.split())} words in").wait_for()
+    assert transcript(page) == text
+
+
+def test_words_that_are_favoured_are_found(visit, recognizer, tmp_path):
+    (clip,) = samples(tmp_path, 1)
+    said = set(words(clip.sentence))
+    page = visit()
+    wish(page, hotwords=clip.sentence.replace(" ", ", "))
+    upload(page, clip.path)
+    missed = said - set(words(recognizer.transcribe(clip.path).text))
+    assert len(said - set(words(transcript(page)))) < len(missed)
+
+
+def test_bad_hotwords_are_one_sentence(visit, tmp_path):
+    (clip,) = samples(tmp_path, 1)
+    page = visit()
+    wish(page, hotwords="<b>7")
+    upload(page, clip.path)
+    assert notice(page, "problem").startswith("The hotword '<b>7' cannot be spelt")
 
 
 def test_nothing_recorded(visit):

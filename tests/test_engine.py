@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asr_core import engine as module
-from asr_core.engine import Engine
-from asr_core.errors import ModelError
+from asr_core.engine import Engine, Wish
+from asr_core.errors import ModelError, OptionError
 
 
 @pytest.fixture
@@ -76,3 +76,32 @@ def test_the_environment_names_the_default_model(monkeypatch, loaded):
     monkeypatch.setenv("ASR_MODEL", "theirs")
     assert Engine().recognizer() == "recognizer of theirs"
     assert Engine("mine").recognizer() == "recognizer of mine"
+
+
+def test_wishes_name_nothing_on_the_server(monkeypatch, embedded):
+    monkeypatch.setattr(module, "_load", lambda name: embedded)
+    engine = Engine("embedded")
+    secret = Wish("", "../../secret", "etc, passwd")
+    assert engine.listener(secret).language_model is None  # the model's own, and it has none
+    with pytest.raises(OptionError, match="the model has no /"):
+        engine.listener(Wish(hotwords="/etc/passwd"))
+    with pytest.raises(ModelError, match="not one of those offered"):
+        engine.listener(Wish("../../secret"))
+
+
+@pytest.mark.parametrize(
+    ("hotwords", "sentence"),
+    [
+        ("Zoë 7, Ann", "The hotword 'Zoë' cannot be spelt: the model has no ë."),
+        ("x" * 51, "too long: at most 50"),
+        (",".join("abc" for _ in range(201)), "201 hotwords are too many"),
+    ],
+)
+def test_bad_hotwords_are_one_sentence(embedded, hotwords, sentence):
+    with pytest.raises(OptionError) as caught:
+        embedded.using(hotwords=hotwords)
+    assert sentence in str(caught.value)
+
+
+def test_wishes_that_change_nothing_cost_nothing(embedded):
+    assert embedded.using(True, "") is embedded.using(False, " , ") is embedded

@@ -47,6 +47,9 @@ class Engine:
             raise self._recognizer
         return self._recognizer
 
+    def listener(self, wish):
+        return self.recognizer(wish.model)
+
 
 @pytest.fixture
 def wav(tmp_path) -> str:
