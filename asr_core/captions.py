@@ -1,11 +1,17 @@
-"""Live captions for the page: a session for each visitor, fed with what the browser sends."""
+"""Live captions for the page: sound comes in by one door, captions go out by another.
+
+gradio's own streaming keeps only the newest piece of sound while the one before is worked on, so
+that words would vanish on a busy server (`/stream/{event_id}` in its `routes.py`). Here the browser
+(`assets/microphone.js`) keeps what it has recorded until it is told that it has arrived, and sends
+it again otherwise; a `Session` holds it until it is listened to.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+import base64
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,46 +21,63 @@ from asr_core.phrases import say
 from asr_core.transcript import Transcript
 
 if TYPE_CHECKING:
-    from asr_core.live import Caption, LiveSession
+    from asr_core.live import Caption
 
 SHOWN = 300  # words on the page while one speaks, so that an hour costs no more than a minute
+AHEAD = 30.0  # seconds of sound that are held on the server; the browser keeps what is more
+AWAY = 30.0  # seconds without a sound, after which a browser is taken to be gone
 
 
 class Session:
-    """From one press on Record to the next press on Stop.
+    """The sound of one speaker, from Record to Stop: put in by one thread, taken by another."""
 
-    gradio keeps only the newest piece of sound while the one before is worked on (`queueing.py`),
-    so pieces are only collected as they arrive, and a thread of the session's own listens to them.
-    Sound that arrives after Stop, as the last piece may, is not taken for a new session.
+    def __init__(self, over: bool = False) -> None:
+        self.arrived = 0  # samples so far
+        self._pieces: list[tuple[int, np.ndarray]] = []
+        self._over = over
+        self._news = threading.Condition()
+
+    def put(self, rate: int, first: int, samples: np.ndarray, last: bool) -> int:
+        """Take the samples from number `first` on, those that are here already left out.
+
+        Answers how many have arrived in all: fewer than were sent where one has to wait, as too
+        much sound is waiting to be listened to.
+        """
+        with self._news:
+            fresh = samples[max(0, self.arrived - first) :]
+            waiting = sum(len(samples) / rate for rate, samples in self._pieces)
+            if first <= self.arrived and waiting < AHEAD and not self._over:
+                self._pieces.append((rate, fresh))
+                self.arrived += len(fresh)
+                self._over = last and self.arrived == first + len(samples)
+            self._news.notify()
+            return self.arrived
+
+    def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(rate, samples) as they come, until Stop, or until the browser is gone."""
+        while True:
+            with self._news:
+                if not self._pieces and not self._over:
+                    self._news.wait(AWAY)
+                pieces, self._pieces = self._pieces, []
+                self._over |= not pieces
+            yield from pieces
+            if self._over and not self._pieces:
+                return
+
+
+def receive(sessions: dict[str, Session], message: Any) -> int | None:
+    """How much of a session's sound has arrived, `message` included; None where there is none.
+
+    `message` is [key of the session, rate, number of the first sample, 16 bit PCM in base64,
+    whether it is the last], if it comes from our page.
     """
-
-    def __init__(self) -> None:
-        self.caption: Caption | None = None
-        self.over = False
-        self._live: LiveSession | None = None
-        self._thread: ThreadPoolExecutor | None = None
-        self._jobs: deque[Future] = deque()
-
-    def feed(self, begin: Callable[[], LiveSession], rate: int, samples: np.ndarray) -> None:
-        """Take a piece of sound. Raises what listening to the ones before has raised."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="captions")
-        while self._jobs and self._jobs[0].done():
-            self._jobs.popleft().result()
-        self._jobs.append(self._thread.submit(self._listen, begin, rate, samples))
-
-    def finish(self) -> Transcript | None:
-        """Everything that was said, None if nothing was heard."""
-        self.over = True
-        for job in self._jobs:
-            job.result()
-        if self._thread:
-            self._thread.shutdown(wait=False)
-        return self._live.finish() if self._live else None
-
-    def _listen(self, begin: Callable[[], LiveSession], rate: int, samples: np.ndarray) -> None:
-        self._live = self._live or begin()
-        self.caption = self._live.feed(samples, rate)
+    try:
+        key, rate, first, sound, last = message
+        samples = np.frombuffer(base64.b64decode(sound, validate=True), "<i2")
+        return sessions[key].put(int(rate), int(first), samples, bool(last))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 class Captions(NamedTuple):
@@ -63,39 +86,28 @@ class Captions(NamedTuple):
     words: list[list]
     notice: str
     transcript: Transcript | None = None
+    running: bool = False
 
 
-def hear(
-    engine: Engine,
-    session: Session,
-    sound: tuple[int, np.ndarray] | None,
-    language: str = "en",
-    wish: Wish = NO_WISH,
-) -> Captions | None:
-    """The captions once `sound` (Hz, samples) is heard too; None where nothing changes."""
-    if session.over or sound is None:
-        return None
+def listen(
+    engine: Engine, session: Session, language: str = "en", wish: Wish = NO_WISH
+) -> Iterator[Captions]:
+    """Captions while one speaks; after Stop the whole transcript, like that of any recording."""
     try:
-        session.feed(lambda: engine.listener(wish).live(), *sound)
-    except Exception as error:
-        session.over = True
-        return Captions([], page.notice("problem", page.complaint(error, language)))
-    caption = session.caption
-    if caption is None:
         key = "live_speak" if engine.ready(wish.model) else "loading"
-        return Captions([], page.notice("busy", say(key, language)))
-    return Captions(rows(caption), page.notice("busy", say("live_speak", language)))
-
-
-def stop(session: Session, language: str = "en") -> Captions:
-    """The whole transcript, like that of any recording."""
-    try:
-        transcript = None if session.over else session.finish()
+        yield Captions([], page.notice("busy", say(key, language)), running=True)
+        live = engine.listener(wish).live()
+        for rate, samples in session.pieces():
+            caption = live.feed(samples, rate)
+            said = page.notice("busy", say("live_speak", language))
+            yield Captions(rows(caption), said, running=True)
+        if not session.arrived:
+            yield Captions([], page.notice("problem", say("nothing_recorded", language)))
+            return
+        transcript = live.finish()
+        yield Captions(page.rows(transcript), page.outcome(transcript, language), transcript)
     except Exception as error:
-        return Captions([], page.notice("problem", page.complaint(error, language)))
-    if transcript is None:
-        return Captions([], page.notice("problem", say("nothing_recorded", language)))
-    return Captions(page.rows(transcript), page.outcome(transcript, language), transcript)
+        yield Captions([], page.notice("problem", page.complaint(error, language)))
 
 
 def rows(caption: Caption) -> list[list]:

@@ -5,61 +5,61 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from asr_core import captions, page
 from asr_core.engine import Engine, Wish
-from asr_core.transcript_panel import transcript_panel
+from asr_core.transcript_panel import ASSETS, transcript_panel
 
-SPEAKERS = 8  # listened to at once
-STEP = 1.0  # seconds of sound that the browser sends at a time; gradio drops what overtakes it
+SPEAKERS = 8  # listened to at once, the others wait while their browsers record
+
+START = "async (key, ...wishes) => [await startMicrophone(), ...wishes]"
+STOP = "() => stopMicrophone()"
 
 
 def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
     """`wishes` hold the fields of a `Wish`."""
+    speaking: dict[str, captions.Session] = {}
+
+    async def hear(message: Any) -> int | None:
+        return captions.receive(speaking, message)
+
     gr.Markdown(i18n("live_help"))
-    microphone = gr.Audio(
-        sources=["microphone"],
-        streaming=True,
-        type="numpy",
-        label=i18n("live_microphone"),
-        buttons=[],
+    with gr.Row():  # which of them is seen is up to the microphone, see head.html
+        record = gr.Button(i18n("live_record"), variant="primary", elem_id="live-record")
+        stop = gr.Button(i18n("live_stop"), variant="stop", elem_id="live-stop")
+    gr.HTML(
+        html_template="<div></div>",  # to play what was recorded
+        js_on_load=(ASSETS / "microphone.js").read_text(),
+        server_functions=[hear],
         elem_id="live-microphone",
     )
-    panel = transcript_panel(i18n, "live", player="")
-    session = gr.State()
-    shown = [panel.words, panel.notice]
+    key = gr.Textbox(visible=False)  # of the session, made up by the browser
+    panel = transcript_panel(i18n, "live", player="#live-microphone audio")
 
-    def on_start():
-        return captions.Session(), "", [], None, ""
+    def on_record(request: gr.Request, key: str | None, *wish: Any):
+        session = captions.Session(over=not key)  # without a microphone there is no key
+        speaking[key] = session
+        try:
+            for heard in captions.listen(engine, session, page.spoken(request), Wish(*wish)):
+                text = gr.skip() if heard.running else getattr(heard.transcript, "text", "")
+                yield {
+                    panel.words: heard.words,
+                    panel.notice: heard.notice,
+                    panel.transcript: heard.transcript,
+                    panel.text: text,
+                    record: gr.Button(interactive=not heard.running),
+                }
+        finally:
+            speaking.pop(key, None)
 
-    def on_sound(
-        request: gr.Request,
-        sound: tuple[int, np.ndarray] | None,
-        session: captions.Session | None,
-        *wish: Any,
-    ):
-        session = session or captions.Session()
-        heard = captions.hear(engine, session, sound, page.spoken(request), Wish(*wish))
-        if heard is None:
-            return session, gr.skip(), gr.skip()
-        return session, heard.words, heard.notice
-
-    def on_stop(session: captions.Session | None, request: gr.Request):
-        session = session or captions.Session()
-        heard = captions.stop(session, page.spoken(request))
-        text = heard.transcript.text if heard.transcript else ""
-        return session, heard.notice, heard.words, heard.transcript, text
-
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    microphone.start_recording(on_start, outputs=[session, *panel.outputs], **quiet)
-    microphone.stream(
-        on_sound,
-        [microphone, session, *wishes],
-        [session, *shown],
-        stream_every=STEP,
-        time_limit=None,
+    record.click(
+        on_record,
+        [key, *wishes],
+        [*panel.outputs, record],
+        js=START,
+        show_progress="minimal",
+        show_progress_on=panel.notice,
         concurrency_limit=SPEAKERS,
-        **quiet,
+        api_visibility="private",
     )
-    microphone.stop_recording(on_stop, session, [session, *panel.outputs], **quiet)
+    stop.click(None, js=STOP, api_visibility="private")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,15 @@ class App:
         while words not in self.log:
             assert self._process.poll() is None, f"app.py ended:\n{self.log}"
             time.sleep(0.1)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """As on a machine that has no time for us."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self._process.terminate()

@@ -1,53 +1,140 @@
-"""Live captions: no sound is lost, nothing comes after Stop, failures are one sentence."""
+"""Live captions: no sound is lost or heard twice, failures are one sentence, memory is bounded."""
 
 from __future__ import annotations
 
+import base64
 import threading
 
 import numpy as np
+import pytest
 from test_page import Engine
+from tiny import Ear, babble
 
 from asr_core import captions
 from asr_core.captions import Session
-from asr_core.errors import AudioError, ModelError
+from asr_core.errors import ModelError
 from asr_core.live import Caption
-from asr_core.transcript import Transcript, Word
+from asr_core.transcript import Word
 
-PIECE = (48_000, np.zeros(24_000, np.int16))
+RATE = 16_000
+
+
+class Listener(Ear):
+    """A recognizer that waits at the gate before it listens."""
+
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, batch):
+        if self.gate:
+            self.gate.wait(10)
+        return super().forward(batch)
+
+
+def pcm(sound: np.ndarray) -> np.ndarray:
+    return (32767 * sound).astype("<i2")
+
+
+def browser(session: Session, sound: np.ndarray, step: int = 4000) -> None:
+    """Put in all of `sound`, as a browser does that keeps what has not arrived."""
+    first = 0
+    while first < len(sound):
+        last = first + step >= len(sound)
+        first = session.put(RATE, first, sound[first : first + step], last)
 
 
 def word(text: str) -> Word:
     return Word(text, 0.0, 0.1, 0.9)
 
 
-class Counter:
-    """Stands in for a Recognizer and its session: hears a word in every piece of sound."""
-
-    def __init__(self, gate: threading.Event | None = None) -> None:
-        self.heard, self.gate = 0, gate
-
-    def live(self):
-        return self
-
-    def feed(self, samples: np.ndarray, rate: int) -> Caption:
-        if self.gate:
-            self.gate.wait(10)
-        if np.isnan(samples).any():
-            raise AudioError("The recording holds samples that are not numbers.")
-        self.heard += 1
-        return Caption(tuple(word(str(n)) for n in range(1, self.heard)), (word(str(self.heard)),))
-
-    def finish(self) -> Transcript:
-        return Transcript(tuple(word(str(n)) for n in range(1, self.heard + 1)), 0.5 * self.heard)
-
-
 def test_sound_that_comes_faster_than_it_is_understood_is_not_lost():
-    gate = threading.Event()
-    engine, session = Engine(Counter(gate)), Session()
-    for _ in range(20):
-        assert captions.hear(engine, session, PIECE).transcript is None
+    sound, gate, session = pcm(babble(20)), threading.Event(), Session()
+    shown = captions.listen(Engine(Listener(gate)), session)
+    next(shown)
+    browser(session, sound)
     gate.set()
-    assert captions.stop(session).transcript.text == " ".join(map(str, range(1, 21)))
+    *_, last = shown
+    assert last.transcript.words == Ear().transcribe((RATE, sound)).words
+
+
+def test_a_message_that_is_sent_twice_is_heard_once():
+    sound, session = pcm(babble(5)), Session()
+    assert session.put(RATE, 0, sound[:30_000], False) == 30_000
+    assert session.put(RATE, 0, sound[:50_000], False) == 50_000  # the answer was lost on the way
+    assert session.put(RATE, 20_000, sound[20_000:], True) == len(sound)
+    *_, last = captions.listen(Engine(Ear()), session)
+    assert last.transcript.words == Ear().transcribe((RATE, sound)).words
+
+
+def test_a_gap_is_asked_for_again():
+    session = Session()
+    session.put(RATE, 0, pcm(babble(1)), False)
+    assert session.put(RATE, 30_000, pcm(babble(1)), False) == RATE
+
+
+def test_more_than_can_be_listened_to_stays_in_the_browser():
+    session, second = Session(), pcm(babble(1))
+    arrived = [session.put(RATE, n * RATE, second, False) for n in range(60)]
+    assert arrived[-1] == captions.AHEAD * RATE
+    assert len(next(session.pieces())[1]) == RATE
+    assert session.put(RATE, arrived[-1], second, False) > arrived[-1]
+
+
+def test_captions_come_while_one_speaks():
+    session = Session()
+    shown = captions.listen(Engine(Ear()), session)
+    assert "Listening" in next(shown).notice
+    for n in range(4):
+        session.put(RATE, n * RATE, pcm(babble(1, seed=n)), False)
+        heard = next(shown)
+        assert heard.running
+        assert heard.words
+
+
+def test_a_browser_that_is_gone_ends_the_session(monkeypatch):
+    monkeypatch.setattr(captions, "AWAY", 0.01)
+    session, sound = Session(), pcm(babble(2))
+    session.put(RATE, 0, sound, False)
+    *_, last = captions.listen(Engine(Ear()), session)
+    assert last.transcript.words == Ear().transcribe((RATE, sound)).words
+    assert session.put(RATE, len(sound), sound, False) == len(sound)  # too late
+
+
+def test_what_our_page_sends_is_taken():
+    sound = pcm(babble(1))
+    sessions = {"key": Session()}
+    message = ["key", RATE, 0, base64.b64encode(sound.tobytes()).decode(), True]
+    assert captions.receive(sessions, message) == len(sound)
+    rate, samples = next(sessions["key"].pieces())
+    assert rate == RATE
+    assert np.array_equal(samples, sound)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        "key",
+        ["another", RATE, 0, "", False],
+        [["key"], RATE, 0, "", False],
+        ["key", "x", 0, "", False],
+        ["key", RATE, None, "", False],
+        ["key", RATE, 0, "no base64", False],
+        ["key", RATE, 0, "AAAA", False],
+        ["key", RATE, 0, 7, False],
+    ],
+)
+def test_what_our_page_would_never_send_is_refused(message):
+    assert captions.receive({"key": Session()}, message) is None
+
+
+def test_a_rate_that_no_microphone_has_is_said_plainly():
+    session = Session()
+    session.put(-5, 0, pcm(babble(1)), True)
+    *_, last = captions.listen(Engine(Ear()), session)
+    assert "-5 samples a second" in last.notice
 
 
 def test_words_that_may_change_are_marked():
@@ -60,25 +147,14 @@ def test_a_long_session_sends_no_more_than_a_short_one():
     assert len(shown) == captions.SHOWN + 1
 
 
-def test_sound_after_stop_is_ignored():
-    engine, session = Engine(Counter()), Session()
-    captions.hear(engine, session, PIECE)
-    assert captions.stop(session).transcript.text == "1"
-    assert captions.hear(engine, session, PIECE) is None
-
-
 def test_stop_without_sound():
-    assert "There is no recording yet" in captions.stop(Session()).notice
-
-
-def test_a_failure_while_listening_is_said_once():
-    engine, session = Engine(Counter()), Session()
-    broken = (48_000, np.full(10, np.nan, np.float32))
-    captions.hear(engine, session, broken)
-    assert "samples that are not numbers" in captions.stop(session).notice
+    session = Session()
+    session.put(RATE, 0, pcm(babble(0)), True)
+    *_, last = captions.listen(Engine(Ear()), session)
+    assert "There is no recording yet" in last.notice
 
 
 def test_a_model_that_does_not_come():
-    session = Session()
-    captions.hear(Engine(ModelError("No such model.")), session, PIECE)
-    assert "No such model." in captions.stop(session).notice
+    *_, last = captions.listen(Engine(ModelError("No such model.")), Session())
+    assert "No such model." in last.notice
+    assert not last.running

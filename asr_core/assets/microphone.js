@@ -1,0 +1,101 @@
+// Live captions: what is recorded is kept here until the server says that it has arrived, so that
+// neither a busy server nor a bad line loses a word. `server.hear` is `captions.receive`.
+
+const STEP = 500; // milliseconds between two messages
+const MOST = 5; // seconds of sound in one
+
+// Runs beside the page: gathers mono sound in pieces of 1024 samples.
+const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+  piece = new Float32Array(1024);
+  filled = 0;
+  process([[samples]]) {
+    if (samples) {
+      this.piece.set(samples, this.filled);
+      this.filled += samples.length;
+      if (this.filled === this.piece.length) {
+        this.port.postMessage(this.piece);
+        this.filled = 0;
+      }
+    }
+    return true;
+  }
+})`;
+
+let stop = null;
+
+window.startMicrophone = async () => {
+  stop?.();
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(() => null);
+  if (!stream) return null; // head.html says so
+  const context = new AudioContext();
+  const session = { key: crypto.randomUUID(), rate: context.sampleRate, pieces: [], first: 0 };
+  const tape = [];
+  const program = new Blob([RECORDER], { type: "text/javascript" });
+  await context.audioWorklet.addModule(URL.createObjectURL(program));
+  const recorder = new AudioWorkletNode(context, "recorder", {
+    channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0,
+  });
+  recorder.port.onmessage = ({ data }) => {
+    const piece = Int16Array.from(data, (sample) => 32767 * Math.max(-1, Math.min(1, sample)));
+    session.pieces.push(piece);
+    tape.push(piece);
+    const loudest = data.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+    document.documentElement.style.setProperty("--loudness", loudest.toFixed(2));
+  };
+  context.createMediaStreamSource(stream).connect(recorder);
+  stop = () => {
+    stop = null;
+    session.stopped = true;
+    stream.getTracks().forEach((track) => track.stop());
+    context.close();
+    show(false);
+    element.querySelector("audio").src = URL.createObjectURL(wav(tape, session.rate));
+  };
+  stream.getTracks().forEach((track) => (track.onended = stop)); // the microphone was pulled out
+  element.querySelector("div").innerHTML = "<audio controls></audio>";
+  show(true);
+  send(session);
+  return session.key;
+};
+
+window.stopMicrophone = () => stop?.();
+
+function show(speaking) {
+  const button = document.activeElement?.closest("#live-record, #live-stop");
+  document.documentElement.classList.toggle("speaking", speaking);
+  if (button) document.querySelector(speaking ? "#live-stop" : "#live-record").focus();
+}
+
+async function send(session) {
+  const { key, rate, pieces } = session;
+  for (let known = false; ; ) {
+    await new Promise((resume) => setTimeout(resume, STEP));
+    const stopped = session.stopped; // asked first: nothing is added once it is true
+    const some = pieces.slice(0, Math.ceil((MOST * rate) / 1024));
+    const last = Boolean(stopped) && some.length === pieces.length;
+    const arrived = await server.hear(key, rate, session.first, encode(some), last);
+    if (arrived === undefined) continue; // the line is bad
+    if (arrived === null) {
+      if (!known) continue; // our turn has not come yet
+      return stop?.(); // the server has given up, and says why
+    }
+    known = true;
+    while (session.first < arrived) session.first += pieces.shift().length;
+    if (last && pieces.length === 0) return;
+  }
+}
+
+// What was recorded, to be played: it has never been a file anywhere.
+function wav(pieces, rate) {
+  const bytes = 2048 * pieces.length;
+  const header = new DataView(new ArrayBuffer(44));
+  const fields = [0x46464952, bytes + 36, 0x45564157, 0x20746d66, 16, 0x10001, rate, 2 * rate, 0x100002, 0x61746164, bytes];
+  fields.forEach((field, index) => header.setUint32(4 * index, field, true));
+  return new Blob([header, ...pieces], { type: "audio/wav" });
+}
+
+function encode(pieces) {
+  let text = "";
+  for (const piece of pieces) text += String.fromCharCode(...new Uint8Array(piece.buffer));
+  return btoa(text);
+}
