@@ -23,6 +23,7 @@ from asr_core.phrases import language as language_of
 from asr_core.phrases import say
 from asr_core.subtitles import render
 from asr_core.transcript import Transcript
+from asr_core.translation import translate
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -111,7 +112,7 @@ def download(transcript: Transcript | None, text: str | None, format: str) -> Fi
 def outcome(transcript: Transcript, language: str = "en") -> str:
     """What there is to say about a finished transcript."""
     if transcript.warnings:
-        return notice("problem", " ".join(transcript.warnings))
+        return notice("problem", " ".join(translate(w, language) for w in transcript.warnings))
     count, duration = len(transcript.words), clock(transcript.duration)
     key = "done_one" if count == 1 else "done"
     return notice("done", say(key, language, words=count, duration=duration))
@@ -148,7 +149,7 @@ def length(path: str) -> float | None:
 def complaint(error: Exception, language: str) -> str:
     """One sentence for whatever went wrong; what is not the visitor's business goes to the log."""
     if isinstance(error, AsrError):
-        return str(error)
+        return translate(str(error), language)
     log.error("A visitor's request failed", exc_info=error)
     return say("unexpected", language)
 
@@ -165,7 +166,7 @@ def model_line(engine: Engine, language: str = "en", model: str | None = None) -
         return
     line = say("model", language, name=choice.name, hardware=recognizer.hardware)
     if choice.name == EMBEDDED and choice.reason:
-        line += " " + say("embedded", language, reason=choice.reason)
+        line += " " + say("embedded", language, reason=translate(choice.reason, language))
     yield notice("done", line)
 
 
@@ -176,7 +177,7 @@ def compare(transcript: Transcript | None, said: str | None, language: str = "en
     try:
         compared = comparison.compare(said or "", transcript.text)
     except AsrError as error:
-        return notice("problem", str(error))
+        return notice("problem", complaint(error, language))
     kinds = ("substitution", "deletion", "insertion")
     titles = {kind: say(kind, language) for kind in kinds}
     rates = say(

@@ -1,0 +1,162 @@
+"""What goes wrong, in the visitor's language.
+
+The English sentences are written where things go wrong, and nowhere else: what raises an error
+knows nothing of languages. Here each is recognised by its pattern, like gettext's message ids but
+with the blanks filled in. One that is not listed stays English; a test sees to it that those a
+visitor can meet are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+KOREAN = {
+    "The recording": "녹음",
+    # audio, resampling
+    "There is no recording yet: record or choose one, then try again.": (
+        "아직 녹음이 없습니다. 녹음하거나 파일을 고른 뒤 다시 해 보세요."
+    ),
+    "{name} holds samples that are not numbers (NaN or infinity): export it again from the "
+    "program that made it.": (
+        "{name}: 숫자가 아닌 값(NaN, 무한대)이 들어 있습니다. 만든 프로그램에서 다시 내보내세요."
+    ),
+    "{name} holds no audio: record or choose it again.": (
+        "{name}: 소리가 들어 있지 않습니다. 다시 녹음하거나 다시 고르세요."
+    ),
+    "{name} is only {long} ms long: at least {least} ms are needed.": (
+        "{name}: 길이가 {long}ms뿐입니다. 적어도 {least}ms가 필요합니다."
+    ),
+    "{name} is cut short: only {read} of its {whole} seconds could be read.": (
+        "{name}: 파일이 잘려 있어 {whole}초 가운데 {read}초만 읽었습니다."
+    ),
+    "{name} is a folder: choose a recording inside it.": (
+        "{name}: 폴더입니다. 그 안의 녹음을 고르세요."
+    ),
+    "{name} does not exist: check the path.": "{name}: 파일이 없습니다. 경로를 확인하세요.",
+    "{name} cannot be opened: {reason}.": "{name}: 열 수 없습니다({reason}).",
+    "A recording cannot be read from {kind}: give a path, bytes, a file object or (sample rate, "
+    "samples).": (
+        "{kind}에서는 녹음을 읽을 수 없습니다. 경로, bytes, 파일 객체 또는 (표본율, 표본)을 주세요."
+    ),
+    "{name} is not (sample rate, samples): check what they are.": (
+        "{name}: (표본율, 표본)이 아닙니다. 무엇인지 확인하세요."
+    ),
+    "{name} has samples of shape {shape}: (samples,) or (samples, channels) with at most {most} "
+    "channels can be read.": (
+        "{name}: 표본의 모양이 {shape}입니다. (표본,) 또는 채널이 {most}개까지인 (표본, 채널)을 "
+        "읽을 수 있습니다."
+    ),
+    "{name} is empty: record or choose it again.": (
+        "{name}: 빈 파일입니다. 다시 녹음하거나 다시 고르세요."
+    ),
+    "{name} is cut short or not audio that can be read ({reason}): WAV, FLAC, MP3, OGG, M4A, WebM "
+    "and MP4 are.": (
+        "{name}: 잘려 있거나 읽을 수 있는 소리 파일이 아닙니다({reason}). WAV, FLAC, MP3, OGG, "
+        "M4A, WebM, MP4를 읽을 수 있습니다."
+    ),
+    "{name} has no sound track.": "{name}: 소리가 없는 영상입니다.",
+    "{name} is damaged ({reason}) and ends there.": (
+        "{name}: 파일이 손상되어({reason}) 거기까지만 읽었습니다."
+    ),
+    "{name} is damaged: what could not be read is left out ({lost} packets).": (
+        "{name}: 파일이 손상되어 읽지 못한 부분을 뺐습니다(패킷 {lost}개)."
+    ),
+    "{name} says it has {rate} samples a second: {least} to {most} can be read.": (
+        "{name}: 표본율이 초당 {rate}개라고 되어 있습니다. {least}에서 {most}까지 읽을 수 있습니다."
+    ),
+    # recognizer, comparison
+    "{name} is silent: check that the right microphone is chosen and not muted.": (
+        "{name}: 아무 소리도 없습니다. 마이크를 맞게 골랐는지, 음소거되지 않았는지 확인하세요."
+    ),
+    "No words were recognised in {name}.": "{name}: 알아들은 낱말이 없습니다.",
+    "There is nothing to compare with: write down what was really said.": (
+        "견줄 글이 없습니다. 실제로 한 말을 적으세요."
+    ),
+    # lexicon
+    "{count} hotwords are too many: {most} can be favoured.": (
+        "낱말이 {count}개로 너무 많습니다. {most}개까지 적을 수 있습니다."
+    ),
+    "The hotword '{word}' is too long: at most {most} letters are possible.": (
+        "'{word}': 낱말이 너무 깁니다. {most}자까지 적을 수 있습니다."
+    ),
+    "The hotword '{word}' cannot be spelt: the model has no {letters}.": (
+        "'{word}': 모델에 없는 글자({letters})가 있어 적을 수 없는 낱말입니다."
+    ),
+    "The language model {name} was made for another alphabet: the model can spell only {few} of "
+    "its {all} words. Build one from text in the model's language.": (
+        "언어 모델 {name}: 다른 글자로 만든 것이라 낱말 {all}개 가운데 {few}개만 적을 수 있습니다. "
+        "모델의 언어로 된 글로 다시 만드세요."
+    ),
+    # engine, models: what a host may have got wrong, and the Hub out of reach
+    "The model '{name}' is not one of those offered here.": (
+        "'{name}': 여기에서 고를 수 있는 모델이 아닙니다."
+    ),
+    "What was taught has been deleted: choose another model, or teach it again.": (
+        "가르친 모델은 지워졌습니다. 다른 모델을 고르거나 다시 가르치세요."
+    ),
+    "the Hub could not be reached, so {name} is not available": (
+        "Hub에 닿지 않아 {name} 모델을 쓸 수 없습니다"
+    ),
+    "{name} holds no config.json, so it is not a model: give the folder that train.py wrote, an id "
+    "of the Hub, or 'embedded'.": (
+        "{name}: config.json이 없어 모델이 아닙니다. train.py가 만든 폴더, Hub의 이름 또는 "
+        "'embedded'를 주세요."
+    ),
+    "{name} is a file: give the folder that holds the model.": (
+        "{name}: 파일입니다. 모델이 들어 있는 폴더를 주세요."
+    ),
+    "'{name}' is neither a folder here nor an id of the Hub (owner/name).": (
+        "'{name}': 여기에 있는 폴더도 Hub의 이름(owner/name)도 아닙니다."
+    ),
+    "'{name}' is neither a folder here nor a model on the Hub that you may read: check the "
+    "spelling, or sign in with `hf auth login` if it is private.": (
+        "'{name}': 여기에 있는 폴더도 읽을 수 있는 Hub의 모델도 아닙니다. 철자를 확인하고, "
+        "비공개라면 `hf auth login`으로 로그인하세요."
+    ),
+    "'{name}' is no folder here and the Hub cannot be asked for it ({reason}): check the "
+    "connection, or use 'embedded'.": (
+        "'{name}': 여기에 있는 폴더가 아니며 Hub에 물을 수 없습니다({reason}). 연결을 확인하거나 "
+        "'embedded'를 쓰세요."
+    ),
+    "The model '{name}' cannot be read: {reason}": "'{name}': 모델을 읽을 수 없습니다. {reason}",
+    "'{name}' is a {kind} model, which is not trained with CTC: choose one such as wav2vec2, "
+    "hubert, wavlm or wav2vec2-bert.": (
+        "'{name}': {kind} 모델은 CTC로 배우지 않습니다. wav2vec2, hubert, wavlm, wav2vec2-bert와 "
+        "같은 모델을 고르세요."
+    ),
+    "'{name}' has no trained CTC head yet: fine-tune it first with `python train.py --model "
+    "{again}`.": (
+        "'{name}': 배운 CTC 출력층이 아직 없습니다. 먼저 `python train.py --model {again}`로 "
+        "미세 조정하세요."
+    ),
+    "The model '{name}' cannot be loaded: {reason}": (
+        "'{name}': 모델을 불러올 수 없습니다. {reason}"
+    ),
+    "The weights of '{name}' are incomplete, {missing} is not among them: fetch or fine-tune the "
+    "model again.": (
+        "'{name}': 가중치에 {missing}이(가) 빠져 있습니다. 모델을 다시 받거나 다시 미세 조정하세요."
+    ),
+    "'{name}' has no tokenizer, so its output cannot be spelt.": (
+        "'{name}': 토크나이저가 없어 출력을 글로 적을 수 없습니다."
+    ),
+}
+
+TABLES = {"ko": KOREAN}
+
+
+def translate(sentence: str, language: str) -> str:
+    """What an error or a warning says, in `language`; as it is where that is not known."""
+    for pattern, translated in _patterns(language):
+        if found := pattern.fullmatch(sentence):
+            blanks = {key: translate(value, language) for key, value in found.groupdict().items()}
+            return translated.format(**blanks)
+    return sentence
+
+
+@cache
+def _patterns(language: str) -> list[tuple[re.Pattern, str]]:
+    return [
+        (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(english)), re.DOTALL), said)
+        for english, said in TABLES.get(language, {}).items()
+    ]
