@@ -21,11 +21,13 @@ log = logging.getLogger("asr_core")
 
 
 def main(argv: list[str]) -> int:
+    from asr_core import flags
+
+    options, arguments = flags.parse(argv)
     # Heavy imports wait until it is known that there is something to do.
     from asr_core import (
         card,
         evaluation,
-        flags,
         hub,
         language_model,
         models,
@@ -36,8 +38,6 @@ def main(argv: list[str]) -> int:
     )
 
     models.quiet()
-
-    options, arguments = flags.parse(argv)
     folder = Path(arguments.output_dir)
     checkpoint = training.starting_point(options, arguments)
     destination = hub.destination(arguments) if options.push_to_hub else None

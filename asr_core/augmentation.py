@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import soxr
-from scipy.signal import fftconvolve
 
 from asr_core.errors import OptionError
 
@@ -75,6 +74,8 @@ def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
 
 def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """A room of 0.1 to 0.5 s: noise that decays by 60 dB, behind the direct sound."""
+    from scipy.signal import fftconvolve  # a second to import
+
     count = int(rng.uniform(0.1, 0.5) * rate)
     tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
     tail *= rng.uniform(0.1, 0.6) / np.sqrt(np.sum(tail**2))

@@ -48,9 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     print(machine(), end="\n\n")
     if options.what == "training":
-        from asr_core import benchmark_training
+        from asr_core import benchmark_training, models
 
-        print(benchmark_training.table(benchmark_training.measure(options.rounds)))
+        models.quiet()
+        rows = benchmark_training.measure(options.rounds)
+        print(benchmark_training.table(rows, benchmark_training.accuracy()))
+        lists, ours = (size / 1e6 for size in benchmark_training.disk())
+        print(
+            f"\nPrepared data on disk: {lists:.2f} MB as the guide's lists, {ours:.2f} MB as ours."
+        )
         return
     sounds = clips(options.clips)
     print(table("wav2vec2-base, random weights", against_the_guide(sounds, options.rounds)))

@@ -1,139 +1,144 @@
-"""How fast is fine-tuning? The guide's step beside ours, on the same clips, in one run."""
+"""How good is our way to fine-tune? The guide's beside it, on the same clips, in one run."""
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
-from transformers import (
-    Wav2Vec2Config,
-    Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForCTC,
-    Wav2Vec2Processor,
-)
+from transformers import AutoProcessor, ProcessorMixin, Wav2Vec2Config, Wav2Vec2ForCTC
 
-from asr_core import data, models, preparation, training
-from asr_core.collator import DataCollatorCTCWithPadding
-from asr_core.presets import RECOMMENDED
+from asr_core import data, flags, models, preparation, pretrained, training
 
-CLIPS = 16
-GUIDE_BATCH = 8  # clips
+CLIPS = 32
+EPOCHS = 4  # of learning, for the error rate
+# The guide's half precision is of a kind that does nothing without a GPU.
+FULL = () if torch.cuda.is_available() else ("--use_cpu", "True")
+WAYS = {
+    "guide: float32, dropout, all of it learns, 8 clips": ("--preset", "guide", *FULL),
+    "ours: half precision, masking only, frozen encoder, 64 s": ("--preset", "recommended"),
+}
+ONLY_LEARN = (
+    "--max_steps -1 --eval_strategy no --save_strategy no --load_best_model_at_end False "
+    "--patience 0 --logging_strategy epoch"
+).split()
+GUIDE_WARM_UP = 0.25  # 500 of 2000 steps
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to train: median seconds of a pass over the clips, and what that makes."""
+    """One way to train."""
 
     name: str
-    seconds: float
-    audio_seconds: float
+    speed: float  # seconds of audio learnt from in a second, in the median round
+    waiting: float  # the share of the time in which the model waited for recordings
 
-    @property
-    def speed(self) -> float:
-        return self.audio_seconds / self.seconds
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Word error rates of a model that learnt from `utterances`, before and after each way."""
+
+    utterances: int
+    before: float
+    after: tuple[float, ...]
 
 
 def measure(rounds: int = 3) -> list[Row]:
-    """Time the guide's way and ours in turns; random weights of wav2vec2-base's shape."""
+    """Time both ways in turns; random weights of wav2vec2-base's shape."""
     processor = _processor()
-    rows = data.load("sample", split=f"train[:{CLIPS}]")
-    prepared = preparation.prepare(rows, processor, lambda samples: samples // 320).rows
-    ways = {
-        "guide: float32, all learns, 8 clips": _guide(processor, prepared),
-        "ours: half precision, frozen encoder, by duration": _ours(processor, prepared),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for once in range(rounds + 1):
-        for name, run in ways.items():
-            began = time.perf_counter()
-            run()
-            if once:  # the first round warms up
-                seconds[name].append(time.perf_counter() - began)
-    audio = sum(prepared["length"]) / 16_000
-    return [Row(name, float(np.median(values)), audio) for name, values in seconds.items()]
+    clips = _prepare(f"train[:{CLIPS}]", processor)
+    paces: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds + 1):
+            for name, way in WAYS.items():
+                trainer = _trainer(way, folder, processor, clips, clips, base=True)
+                training.run(trainer, None)
+                logged = trainer.state.log_history[0]
+                paces[name].append((logged["audio_seconds_per_second"], logged["waiting"]))
+    # The first round warms up.
+    return [Row(name, *np.median(taken[1:], axis=0)) for name, taken in paces.items()]
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown: audio-seconds trained per second, and the ratio to the guide."""
-    lines = ["| training step | audio s per s | ratio |", "| --- | --- | --- |"]
-    lines += [f"| {r.name} | {r.speed:.2f} | {r.speed / rows[0].speed:.1f} |" for r in rows]
-    return "\n".join(lines)
+def accuracy(epochs: int = EPOCHS) -> Accuracy:
+    """What the embedded model learns from the sample, from the same utterances both ways."""
+    processor = _processor()
+    train, test = _prepare("train", processor), _prepare("test", processor)
+    before, after = 0.0, []
+    with tempfile.TemporaryDirectory() as folder:
+        for way in WAYS.values():
+            # The learning rate goes its whole course, and not only the beginning of it.
+            course = ["--num_train_epochs", str(epochs)]
+            course += ["--warmup_steps", str(GUIDE_WARM_UP)] if "guide" in way else []
+            trainer = _trainer((*way, *course), folder, processor, train, test)
+            before = trainer.evaluate()["eval_wer"]
+            training.run(trainer, None)
+            after.append(trainer.evaluate()["eval_wer"])
+    return Accuracy(epochs * len(train), before, tuple(after))
 
 
 def disk() -> tuple[int, int]:
-    """Bytes that prepared clips take: as the guide's float lists, and as ours."""
-    processor = _processor()
-    rows = data.load("sample", split="train")
-    prepared = preparation.prepare(rows, processor, lambda samples: samples // 320).rows
-    lists = sum(prepared["length"]) * np.dtype(np.float32).itemsize
-    # The recordings themselves are the dataset's, untouched; ours adds these columns to them.
-    added = prepared.select_columns(["labels", "length", "name", "transcription"])
-    buffer = io.BytesIO()
-    added.to_parquet(buffer)
-    return int(lists), buffer.tell()
+    """Bytes that prepared clips take on disk: as the guide's float lists, and as ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = data.load("sample", split="train")
+        path = str(Path(folder, "rows.parquet"))
+        rows.to_parquet(path)
+        rows = datasets.load_dataset("parquet", data_files=path, split="train", cache_dir=folder)
+        prepared = preparation.prepare(rows, _processor(), _frames).rows
+        ours = sum(Path(file["filename"]).stat().st_size for file in prepared.cache_files)
+        lists = sum(prepared["length"][:]) * np.dtype(np.float32).itemsize
+    return int(lists), ours
 
 
-def _processor() -> Wav2Vec2Processor:
-    folder = models.EMBEDDED_FOLDER
-    return Wav2Vec2Processor(
-        Wav2Vec2FeatureExtractor(), Wav2Vec2CTCTokenizer.from_pretrained(folder)
+def table(rows: list[Row], learnt: Accuracy) -> str:
+    """Markdown: speed, its ratio to the guide, waiting, and word error rates."""
+    lines = [
+        "| fine-tuning | audio s per s | ratio | waiting for audio "
+        f"| WER after {learnt.utterances} utterances ({learnt.before:.3f} before) |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row.name} | {row.speed:.2f} | {row.speed / rows[0].speed:.1f} | {row.waiting:.1%} "
+        f"| {wer:.3f} |"
+        for row, wer in zip(rows, learnt.after, strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def _processor() -> ProcessorMixin:
+    return AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+
+
+def _prepare(split: str, processor: ProcessorMixin) -> datasets.Dataset:
+    return preparation.prepare(data.load("sample", split=split), processor, _frames).rows
+
+
+def _frames(samples: int) -> int:
+    return samples // 320
+
+
+def _trainer(
+    way: tuple[str, ...],
+    folder: str,
+    processor: ProcessorMixin,
+    train: datasets.Dataset,
+    test: datasets.Dataset,
+    base: bool = False,
+) -> training.CTCTrainer:
+    """The very trainer that `train.py` makes: of wav2vec2-base's shape, or the embedded model."""
+    one = () if "--num_train_epochs" in way else ("--num_train_epochs", "1")
+    options, arguments = flags.parse(
+        [*ONLY_LEARN, *way, *one, "--model", models.EMBEDDED, "--output_dir", folder]
     )
-
-
-def _model(**options: Any) -> Wav2Vec2ForCTC:
-    torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        vocab_size=32, ctc_loss_reduction="mean", ctc_zero_infinity=True, layerdrop=0.0, **options
-    )
-    return Wav2Vec2ForCTC(config).train()
-
-
-def _guide(processor: Any, rows: datasets.Dataset) -> Callable[[], None]:
-    model = _model()
-    model.gradient_checkpointing_enable()
-    collate = DataCollatorCTCWithPadding(processor)
-    lists = [
-        preparation.Features(processor)(row) for row in rows
-    ]  # decoded beforehand, as the guide does
-    order = np.argsort(rows["length"])[::-1].tolist()
-    batches = [order[i : i + GUIDE_BATCH] for i in range(0, len(order), GUIDE_BATCH)]
-
-    return _epoch(model, lambda batch: collate([lists[i] for i in batch]), batches, None)
-
-
-def _ours(processor: Any, rows: datasets.Dataset) -> Callable[[], None]:
-    model = _model()
-    model.freeze_feature_encoder()
-    collate = DataCollatorCTCWithPadding(processor, preparation.Features(processor))
-    budget = RECOMMENDED["batch_seconds"] * 16_000
-    batches = training.DurationBatches(rows["length"], budget, seed=0).batches
-    dtype = torch.bfloat16 if torch.cuda.is_available() or models.fast_bfloat16() else None
-    return _epoch(model, lambda batch: collate([rows[i] for i in batch]), batches, dtype)
-
-
-def _epoch(model: Any, collate: Callable, batches: list, dtype: Any) -> Callable[[], None]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=1e-5)
-
-    def run() -> None:
-        for batch in batches:
-            inputs = {name: value.to(device) for name, value in collate(batch).items()}
-            with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-                loss = model(**inputs).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return run
+    if base:
+        torch.manual_seed(0)
+        # In these facebook/wav2vec2-base differs from the defaults.
+        config = Wav2Vec2Config(activation_dropout=0.0, final_dropout=0.0)
+        pretrained.configure(config, options, processor)
+        model = Wav2Vec2ForCTC(config)
+        pretrained.freeze(model, options.freeze)
+    else:
+        model, _ = pretrained.load_model(options, processor)
+    return training.make_trainer(options, arguments, model, processor, train, test)

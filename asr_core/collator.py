@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,10 @@ class DataCollatorCTCWithPadding:
     padding: bool | str = "longest"
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if torch.utils.data.get_worker_info():
+            # Ctrl-C reaches every process of a terminal: the main one saves first, then ends these.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
         features = [self.prepare(row) for row in rows] if self.prepare else rows
         extractor = self.processor.feature_extractor
         name = extractor.model_input_names[0]

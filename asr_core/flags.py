@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
-
-import torch
-from transformers import HfArgumentParser, TrainingArguments
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asr_core import augmentation, data, models, text
 from asr_core.errors import OptionError
 from asr_core.presets import PRESETS
 
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
 FREEZE = ("none", "feature_encoder", "base")
 VOCABULARY = ("auto", "model", "data")
+CHOICES = {
+    "preset": tuple(PRESETS),
+    "freeze": FREEZE,
+    "vocabulary": VOCABULARY,
+    "case": text.CASES,
+    "punctuation": text.PUNCTUATION,
+    "hangul": text.HANGUL,
+}
 
 
 @dataclass
@@ -50,6 +59,9 @@ class Options:
     )
     hangul: str = field(default="syllables", metadata={"help": f"new vocabulary: {text.HANGUL}"})
     freeze: str = field(default="none", metadata={"help": f"what does not learn: {FREEZE}"})
+    dropout: float | None = field(
+        default=None, metadata={"help": "share of activations to drop; default: as the model says"}
+    )
     mask_time_prob: float = field(default=0.05, metadata={"help": "SpecAugment over time"})
     augment: str = field(
         default="none",
@@ -75,20 +87,26 @@ class Options:
     push_to_hub: bool = field(default=False, init=False)  # the flag is TrainingArguments' own
 
 
-class _Parser(HfArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One sentence instead of the usage, which is 200 lines long."""
-        raise OptionError(f"{message}: see `python train.py --help`.")
-
-
 def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     """The preset's flags, then a precision for this machine, then the command line's flags.
 
     Raises OptionError when a value is wrong or two contradict each other.
     """
-    parser = _Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
-    preset = _preset(argv)
-    flags = _as_flags(PRESETS[preset]) + _precision(argv)
+    # A misspelt value is told at once: transformers and torch take seconds to import.
+    for name, choices in CHOICES.items():
+        if (value := _given(argv, name, choices[0])) not in choices:
+            raise OptionError(f"--{name} {value} is not one of {', '.join(choices)}.")
+    augmentation.of(_given(argv, "augment", "none"), 16_000)
+    from transformers import HfArgumentParser, TrainingArguments
+
+    class Parser(HfArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            """One sentence instead of the usage, which is 200 lines long."""
+            raise OptionError(f"{message}: see `python train.py --help`.")
+
+    parser = Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
+    preset = _given(argv, "preset", "recommended")
+    flags = _as_flags(PRESETS[preset]) + _machine(argv)
     try:
         options, arguments, rest = parser.parse_args_into_dataclasses(
             [*flags, *_as_flags({"output_dir": "model", "report_to": "none"}), *argv],
@@ -99,13 +117,6 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     if rest:
         raise OptionError(f"There is no option {rest[0]}: see `python train.py --help`.")
     options.preset = preset
-    for name, choices in (("freeze", FREEZE), ("vocabulary", VOCABULARY)):
-        if getattr(options, name) not in choices:
-            raise OptionError(
-                f"--{name} {getattr(options, name)} is not one of {', '.join(choices)}."
-            )
-    text.Spelling(options.case, options.punctuation, options.hangul)
-    augmentation.of(options.augment, 16_000)
     if options.text and options.language_model != "build":
         raise OptionError("--text is for `--language_model build`: add that, or leave --text out.")
     if options.test_size <= 0:
@@ -121,31 +132,38 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     return options, arguments
 
 
-def _preset(argv: Sequence[str]) -> str:
-    name = "recommended"
+def _given(argv: Sequence[str], name: str, default: str) -> str:
+    """The value of a flag on the command line, the last one if it is there twice."""
+    value = default
     for i, flag in enumerate(argv):
-        if flag == "--preset" and i + 1 < len(argv):
-            name = argv[i + 1]
-        elif flag.startswith("--preset="):
-            name = flag.split("=", 1)[1]
-    if name not in PRESETS:
-        raise OptionError(f"--preset {name} is not one of {', '.join(PRESETS)}.")
-    return name
+        if flag == f"--{name}" and i + 1 < len(argv):
+            value = argv[i + 1]
+        elif flag.startswith(f"--{name}="):
+            value = flag.split("=", 1)[1]
+    return value
 
 
 def _as_flags(values: dict[str, Any]) -> list[str]:
     return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
-def _precision(argv: Sequence[str]) -> list[str]:
-    """Half precision where it is fast; the guide's fp16 does nothing without a GPU."""
+def _machine(argv: Sequence[str]) -> list[str]:
+    """What suits this machine: half precision where it is fast, and no waiting for recordings.
+
+    The guide's fp16 does nothing without a GPU. A GPU learns from minutes of sound in a second,
+    which several processes have to read; a CPU waits for none where one reads ahead.
+    """
+    import torch
+
+    workers = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 1
+    flags = ["--dataloader_num_workers", str(workers)]
     if any(flag.split("=")[0] in ("--bf16", "--fp16", "--use_cpu") for flag in argv):
-        return []
+        return flags
     if torch.cuda.is_available():
-        return ["--bf16" if torch.cuda.is_bf16_supported() else "--fp16", "True"]
+        return [*flags, "--bf16" if torch.cuda.is_bf16_supported() else "--fp16", "True"]
     if torch.backends.mps.is_available():
-        return []
-    return ["--use_cpu", "True", *(["--bf16", "True"] if models.fast_bfloat16() else [])]
+        return flags
+    return [*flags, "--use_cpu", "True", *(["--bf16", "True"] if models.fast_bfloat16() else [])]
 
 
 def resolved(options: Options, arguments: TrainingArguments) -> str:

@@ -1,12 +1,13 @@
 """Rows made ready to learn from: what cannot be learnt is left out, the rest gets labels.
 
 Recordings are read once to be checked and measured, and again when a batch needs them; what is
-kept of them is only a length, so prepared data is no larger than the recordings.
+kept of them is only a length and a checksum, so prepared data takes hardly any room.
 """
 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows with `labels` and `length` (samples), and what was left out.
+    """Rows with `labels`, `length` (samples) and `checksum` (of these), and what was left out.
 
     `dropped` maps a reason to the names of the rows it holds for.
     """
@@ -58,9 +59,11 @@ class _Examine:
         labels = self.processor.tokenizer(transcript).input_ids if transcript else []
         recording = audio.Recording(data.row_source(row), name=name)
         rate = int(self.processor.feature_extractor.sampling_rate)
-        problem, length = "", 0
+        problem, length, checksum = "", 0, 0
         try:
-            length = sum(len(block) for block in recording.blocks(rate))
+            for block in recording.blocks(rate):
+                length += len(block)
+                checksum = zlib.crc32(block.tobytes(), checksum)
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
             log.warning("%s", error)
@@ -68,7 +71,9 @@ class _Examine:
             "transcription": transcript,
             "labels": labels,
             "length": length,
+            "checksum": checksum,
             "name": name,
+            "row": index,
             "problem": problem or self._problem(row, labels, length, length / rate),
         }
 
@@ -107,7 +112,11 @@ def prepare(
 
     examine = _Examine(processor, frames, limits or Limits(), spelling)
     examined = rows.map(
-        examine, with_indices=True, num_proc=num_proc, desc="Reading the recordings"
+        examine,
+        with_indices=True,
+        num_proc=num_proc,
+        remove_columns="audio",
+        desc="Reading the recordings",
     )
     problems = examined["problem"]
     dropped: dict[str, list[str]] = {}
@@ -118,26 +127,40 @@ def prepare(
     if not kept:
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
         raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
-    return Prepared(examined.select(kept).remove_columns("problem"), dropped, missing)
+    found = examined.select(kept).remove_columns("problem").with_transform(_Recordings(rows))
+    return Prepared(found, dropped, missing)
 
 
 @dataclass(frozen=True)
+class _Recordings:
+    """Gives rows their `audio` when they are read; `datasets` would write it to disk once more."""
+
+    rows: Dataset
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        if "row" in batch:  # else some other column is read
+            batch["audio"] = [self.rows[index]["audio"] for index in batch["row"]]
+        return batch
+
+
+@dataclass
 class Features:
     """A row's recording as the model takes it, beside its labels; for the collator.
 
-    `augment` changes the samples of a training row, by random numbers that follow torch's seed.
+    `augment` changes the samples of a training row by random numbers that depend on `seed`, `epoch`
+    and the row alone: a training that was cut short goes on with what it would have heard.
     """
 
     processor: Any
     augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
+    seed: int = 0
+    epoch: int = 0
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         extractor = self.processor.feature_extractor
         samples: np.ndarray = audio.load(data.row_source(row), int(extractor.sampling_rate))
         if self.augment:
-            import torch
-
-            seed = int(torch.randint(2**31, ()))
+            seed = (self.seed, self.epoch, zlib.crc32(row["name"].encode()))
             samples = self.augment(samples, np.random.default_rng(seed))
         features = extractor(samples, sampling_rate=extractor.sampling_rate)
         name = extractor.model_input_names[0]

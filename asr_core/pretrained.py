@@ -12,6 +12,7 @@ import torch
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
+    PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
 )
@@ -76,20 +77,9 @@ def load_model(
     """
     config = models.load_config(options.model)
     where = models.locate(options.model)
-    size = len(processor.tokenizer)
     trained = any(str(made).endswith("CTC") for made in config.architectures or [])
-    fresh = new_vocabulary or not trained or size != config.vocab_size
-    config.vocab_size = size
-    config.pad_token_id = processor.tokenizer.pad_token_id
-    # The sum would grow with the batch; an infinite loss (more characters than frames) would
-    # spoil the weights for good.
-    config.ctc_loss_reduction = "mean"
-    config.ctc_zero_infinity = True
-    if hasattr(config, "layerdrop"):
-        config.layerdrop = 0.0
-    if hasattr(config, "mask_time_prob"):
-        config.mask_time_prob = options.mask_time_prob
-        config.apply_spec_augment = True
+    fresh = new_vocabulary or not trained or len(processor.tokenizer) != config.vocab_size
+    configure(config, options, processor)
     try:
         model = AutoModelForCTC.from_pretrained(
             where,
@@ -105,22 +95,43 @@ def load_model(
     if fresh:
         head = getattr(model, "lm_head", None) or model.ctc_head
         model._init_weights(head)
-    _freeze(model, options.freeze)
+    freeze(model, options.freeze)
     return model, fresh
 
 
-def _freeze(model: PreTrainedModel, what: str) -> None:
+def configure(config: PreTrainedConfig, options: Options, processor: ProcessorMixin) -> None:
+    """Set what a model learns by: the size of its head, its loss, what is dropped and masked."""
+    config.vocab_size = len(processor.tokenizer)
+    config.pad_token_id = processor.tokenizer.pad_token_id
+    # The sum would grow with the batch; an infinite loss (more characters than frames) would
+    # spoil the weights for good.
+    config.ctc_loss_reduction = "mean"
+    config.ctc_zero_infinity = True
+    if options.dropout is not None:
+        # Parakeet keeps its encoder's in a configuration of their own.
+        for part in (config, getattr(config, "encoder_config", config)):
+            for name in [name for name in vars(part) if name.endswith("dropout")]:
+                setattr(part, name, options.dropout)
+    if hasattr(config, "layerdrop"):
+        config.layerdrop = 0.0
+    if hasattr(config, "mask_time_prob"):
+        config.mask_time_prob = options.mask_time_prob
+        config.apply_spec_augment = True
+
+
+def freeze(model: PreTrainedModel, what: str) -> None:
+    """Leave a part of it as it is: "feature_encoder", "base" (all but the head) or "none"."""
     if what == "none":
         return
     names = {
         "feature_encoder": ("freeze_feature_encoder", "freeze_feature_extractor"),
         "base": ("freeze_base_model",),
     }[what]
-    freeze = next((getattr(model, name) for name in names if hasattr(model, name)), None)
-    if freeze is None:
+    known = next((getattr(model, name) for name in names if hasattr(model, name)), None)
+    if known is None:
         log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
     else:
-        freeze()
+        known()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Part:
     unknown: int  # of these, how many are <unk>
     outside: dict[str, int]  # characters that have no token, and how often they occur
     dropped: dict[str, list[str]]  # reason to names of rows
+    repeats: int = 0  # clips that were there before
 
     @property
     def unknown_share(self) -> float:
@@ -48,11 +49,13 @@ class Report:
     train: Part
     test: Part
     vocabulary: int  # tokens
+    shared: int = 0  # recordings that are in both parts
 
     def __str__(self) -> str:
         lines = [f"{'':20}{'train':>12}{'test':>12}"]
         for label, get in (
             ("clips", lambda part: f"{part.clips:,}"),
+            ("of these repeats", lambda part: f"{part.repeats:,}"),
             ("hours", lambda part: f"{part.hours:.2f}"),
             ("speakers", lambda part: "unknown" if part.speakers is None else f"{part.speakers:,}"),
             ("shortest, s", lambda part: f"{min(part.durations):.1f}"),
@@ -66,6 +69,8 @@ class Report:
             for reason, names in part.dropped.items():
                 some = ", ".join(names[:NAMES_SHOWN]) + (", ..." * (len(names) > NAMES_SHOWN))
                 lines.append(f"left out of {name}: {len(names):,} {reason} ({some})")
+        if self.shared:
+            lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
         outside = Counter(self.train.outside) + Counter(self.test.outside)
         if outside:
             listed = "  ".join(f"{c!r} {n:,}" for c, n in outside.most_common(CHARACTERS_SHOWN))
@@ -96,6 +101,7 @@ class Report:
             "train": plain(self.train),
             "test": plain(self.test),
             "vocabulary": self.vocabulary,
+            "shared": self.shared,
             "durations": self.histogram(),
         }
 
@@ -113,7 +119,9 @@ class Report:
 
 def look(train: Prepared, test: Prepared, processor: Any) -> Report:
     """Numbers about both parts of a prepared dataset."""
-    return Report(_part(train, processor), _part(test, processor), len(processor.tokenizer))
+    shared = len({*train.rows["checksum"]} & {*test.rows["checksum"]})
+    parts = (_part(train, processor), _part(test, processor))
+    return Report(*parts, len(processor.tokenizer), shared)
 
 
 def _part(prepared: Prepared, processor: Any) -> Part:
@@ -130,4 +138,5 @@ def _part(prepared: Prepared, processor: Any) -> Part:
         unknown=counted[processor.tokenizer.unk_token_id],
         outside=dict(prepared.unknown.most_common()),
         dropped=prepared.dropped,
+        repeats=len(rows) - len(set(rows["checksum"])),
     )

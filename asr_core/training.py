@@ -21,15 +21,16 @@ from transformers import (
     PrinterCallback,
     ProcessorMixin,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 
-from asr_core import augmentation, data, metrics, pictures, preparation
+from asr_core import augmentation, data, metrics, models, pictures, preparation, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
 from asr_core.flags import Options
-from asr_core.watch import Interruption, Watch
+from asr_core.watch import Diary, Interruption, Watch
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +98,27 @@ class CTCTrainer(Trainer):
     """The Trainer, with a collator of its own for training rows and batches by duration.
 
     `batch_samples` is the budget of a batch; 0 leaves batches to `per_device_train_batch_size`.
+    `watch` adds to what is logged how fast it goes.
     """
 
     def __init__(
         self,
         *,
         train_collator: DataCollatorCTCWithPadding,
+        watch: Watch,
         batch_samples: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.train_collator = train_collator
         self.batch_samples = batch_samples
+        self.watch = watch
+        self.add_callback(watch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs |= self.watch.pace(self.state)
+        super().log(logs, start_time)
 
     def get_train_dataloader(self) -> DataLoader:
         if not self.batch_samples:
@@ -121,7 +131,7 @@ class CTCTrainer(Trainer):
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=DurationBatches(
-                self.train_dataset["length"], self.batch_samples, self.args.seed
+                self.train_dataset["length"][:], self.batch_samples, self.args.seed
             ),
             collate_fn=self.train_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -129,6 +139,16 @@ class CTCTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
         return self.accelerator.prepare(loader)
+
+
+class Epoch(TrainerCallback):
+    """Tells `features` which epoch it is, so that rows are changed anew in each."""
+
+    def __init__(self, features: preparation.Features) -> None:
+        self.features = features
+
+    def on_epoch_begin(self, args, state, control, **_):
+        self.features.epoch = int(state.epoch)
 
 
 def make_trainer(
@@ -142,20 +162,23 @@ def make_trainer(
     """The guide's Trainer on prepared rows (`preparation.prepare`)."""
     rate = int(processor.feature_extractor.sampling_rate)
     augment = augmentation.of(options.augment, rate)
+    features = preparation.Features(processor, augment, arguments.seed)
+    precision = torch.bfloat16 if arguments.bf16 else torch.float32
+    if attention := models.Hardware(arguments.device.type, precision).attention:
+        model.set_attn_implementation(attention)
     trainer = CTCTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=test,
         data_collator=DataCollatorCTCWithPadding(processor, preparation.Features(processor)),
-        train_collator=DataCollatorCTCWithPadding(
-            processor, preparation.Features(processor, augment)
-        ),
+        train_collator=DataCollatorCTCWithPadding(processor, features),
+        watch=Watch(sum(train["length"][:]) / rate),
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         preprocess_logits_for_metrics=most_probable,
         compute_metrics=Measure(processor),
-        callbacks=[Watch(), Interruption()],
+        callbacks=[Epoch(features), Diary(), Interruption()],
     )
     # One line of our own at each log instead of a dictionary.
     trainer.remove_callback(PrinterCallback)
@@ -186,8 +209,9 @@ class Measure:
         # The Trainer joins batches of different lengths with -100, which must not spell anything.
         ids = np.where(prediction.predictions == IGNORED, blank, prediction.predictions)
         labels = np.where(prediction.label_ids == IGNORED, blank, prediction.label_ids)
-        hypotheses = tokenizer.batch_decode(ids)
-        references = tokenizer.batch_decode(labels, group_tokens=False)
+        # A Korean model may spell jamo: what is compared is what people will read.
+        hypotheses = [text.compose(h) for h in tokenizer.batch_decode(ids)]
+        references = [text.compose(r) for r in tokenizer.batch_decode(labels, group_tokens=False)]
         return {
             "wer": metrics.wer(hypotheses, references),
             "cer": metrics.cer(hypotheses, references),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 log = logging.getLogger(__name__)
 
+DIARY = "progress.jsonl"
 COLLAPSED = (
     "The model says nothing yet: {empty:.0%} of the hypotheses are empty and {blank:.0%} of the "
     "frames blank after {step} steps. If this does not change soon, raise --learning_rate (now "
@@ -19,28 +22,63 @@ COLLAPSED = (
 
 
 class Watch(TrainerCallback):
-    """Says how it goes, one line at a time, and when the model is stuck at blank."""
+    """Says how it goes, one line at a time, and when the model is stuck at blank.
 
-    def __init__(self) -> None:
+    `audio` is what is learnt from in an epoch, in seconds.
+    """
+
+    def __init__(self, audio: float) -> None:
+        self.audio = audio
         self._began = (0.0, 0)
+        self._learning = self._waiting = 0.0  # seconds since the pace was last told
+        self._told = 0.0  # the epoch when it was
+        self._since = 0.0  # the end of what was done last
 
     def on_train_begin(self, args, state, control, **_):
         self._began = (time.monotonic(), state.global_step)
+        self._told = state.epoch or 0.0
+
+    def on_step_begin(self, args, state, control, **_):
+        now = time.monotonic()
+        self._waiting += now - self._since
+        self._since = now
+
+    def on_step_end(self, args, state, control, **_):
+        self._learning += time.monotonic() - self._since
+        self._since = time.monotonic()
+
+    def on_epoch_begin(self, args, state, control, **_):
+        self._since = time.monotonic()
+
+    on_save = on_epoch_begin
+
+    def pace(self, state) -> dict[str, float]:
+        """Since this was last asked: seconds of audio learnt from in a second, evaluations left
+        out, and the share of the time in which the model waited for recordings.
+        """
+        seconds = max(self._learning + self._waiting, 1e-9)
+        audio, share = (state.epoch - self._told) * self.audio, self._waiting / seconds
+        self._learning, self._waiting, self._told = 0.0, 0.0, state.epoch
+        return {"audio_seconds_per_second": audio / seconds, "waiting": share}
 
     def on_log(self, args, state, control, logs=None, **_):
         logs = logs or {}
         names = {"loss": "loss", "eval_loss": "loss", "eval_wer": "WER", "eval_cer": "CER"}
         said = [f"{label} {logs[name]:.3f}" for name, label in names.items() if name in logs]
         if said:
-            rate = (
-                f"lr {logs['learning_rate']:.1e}" if "learning_rate" in logs else "on the test part"
-            )
-            left = f"{self._left(state)} left"
-            log.info(
-                "%s", "  ".join([f"step {state.global_step}/{state.max_steps}", *said, rate, left])
-            )
+            if "learning_rate" in logs:
+                said.append(f"lr {logs['learning_rate']:.1e}")
+            else:
+                said.append("on the test part")
+            if "waiting" in logs:
+                pace, share = logs["audio_seconds_per_second"], logs["waiting"]
+                said.append(f"{pace:.1f} s of audio/s, {share:.0%} of the time waiting for it")
+            said.append(f"{self._left(state)} left")
+            log.info("%s", "  ".join([f"step {state.global_step}/{state.max_steps}", *said]))
+        self._since = time.monotonic()
 
     def on_evaluate(self, args, state, control, metrics=None, **_):
+        self._since = time.monotonic()
         empty = (metrics or {}).get("eval_empty_hypotheses", 0.0)
         # Every training from a fresh head begins blank; past the warm-up it should not be.
         warm = state.global_step > args.get_warmup_steps(state.max_steps)
@@ -58,6 +96,23 @@ class Watch(TrainerCallback):
         seconds = (time.monotonic() - began) / max(1, state.global_step - step)
         minutes, seconds = divmod(round(seconds * (state.max_steps - state.global_step)), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+class Diary(TrainerCallback):
+    """Writes what is logged into the output folder as it comes, for whoever draws it meanwhile.
+
+    `DIARY` holds a line of JSON for each entry: what the Trainer logs, with `step` of `steps`.
+    """
+
+    def on_train_begin(self, args, state, control, **_):
+        if not state.global_step:  # else an interrupted training goes on, and so does its diary
+            Path(args.output_dir, DIARY).unlink(missing_ok=True)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if state.is_world_process_zero:
+            entry = {**(logs or {}), "step": state.global_step, "steps": state.max_steps}
+            with Path(args.output_dir, DIARY).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, default=str) + "\n")
 
 
 class Interruption(TrainerCallback):

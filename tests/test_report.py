@@ -11,7 +11,7 @@ import tiny
 from matplotlib import colors, image
 from transformers import AutoProcessor
 
-from asr_core import data, pictures, preparation, pretrained, report
+from asr_core import data, models, pictures, preparation, pretrained, report
 
 FRAMES = pretrained.Frames(((400, 320),), 1)
 
@@ -48,6 +48,16 @@ def test_numbers_are_those_of_the_rows_that_stay(looked):
     assert train.speakers == 3  # dora has no clip left
     assert looked.test.speakers is None
     assert looked.test.clips == 4
+
+
+def test_repeats_are_counted_within_and_across_the_parts():
+    rows = data.load(data.SAMPLE, split="train[:4]")
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    train = preparation.prepare(rows.select([0, 1, 1, 2, 1]), processor, FRAMES)
+    test = preparation.prepare(rows.select([2, 3]), processor, FRAMES)
+    found = report.look(train, test, processor)
+    assert (found.train.repeats, found.test.repeats, found.shared) == (2, 0, 1)
+    assert "1 recordings of test are in train too" in str(found)
 
 
 def test_rows_left_out_have_a_reason_and_a_name(looked):

@@ -10,7 +10,16 @@ import tiny
 import torch
 from transformers import AutoModelForCTC, AutoProcessor, EvalPrediction
 
-from asr_core import data, preparation, presets, pretrained, training
+from asr_core import (
+    augmentation,
+    data,
+    models,
+    preparation,
+    presets,
+    pretrained,
+    text,
+    training,
+)
 from asr_core.errors import OptionError
 from asr_core.flags import parse
 
@@ -95,6 +104,65 @@ def test_progress_tells_step_loss_rate_and_time_left(blank, tmp_path, caplog):
     assert any("WER" in line and "CER" in line for line in lines)
 
 
+def test_progress_tells_how_fast_it_goes_and_what_is_waited_for(blank, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        trainer = run(blank, tmp_path, *STUCK.split())
+    logged = [entry for entry in trainer.state.log_history if "waiting" in entry]
+    assert len(logged) == 2
+    assert all(entry["audio_seconds_per_second"] > 0 for entry in logged)
+    assert all(0 <= entry["waiting"] < 1 for entry in logged)
+    assert any("s of audio/s" in r.message and "waiting" in r.message for r in caplog.records)
+
+
+def test_korean_is_measured_by_syllables_also_where_jamo_are_learnt(tmp_path):
+    options, _ = parse(f"--vocabulary data --hangul jamo --model {tiny.wav2vec2(tmp_path)}".split())
+    processor, _ = pretrained.load_processor(options, ["계좌 잔액"], tmp_path)
+    said, heard = processor.tokenizer([text.decompose(t) for t in ("계좌", "계자")]).input_ids
+    measured = training.Measure(processor)(EvalPrediction(np.array([heard]), np.array([said])))
+    assert measured["cer"] == 0.5  # one of two syllables; of five jamo only one
+
+
+def test_half_precision_learns_what_full_precision_does(tmp_path):
+    """The loss and the gradients of our step beside those of transformers as it comes."""
+    folder = tiny.wav2vec2(tmp_path / "model", initializer_range=0.02)
+    flags = "--mask_time_prob 0 --dropout 0 --freeze feature_encoder --use_cpu True --bf16 True"
+    options, arguments = parse(
+        ["--model", str(folder), "--output_dir", str(tmp_path / "out"), *flags.split()]
+    )
+    rows = data.load("sample", split="train[:4]")
+    processor, _ = pretrained.load_processor(options, rows["transcription"], tmp_path)
+    model, _ = pretrained.load_model(options, processor)
+    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    batch = next(iter(trainer.get_train_dataloader()))
+    with trainer.compute_loss_context_manager():
+        loss = trainer.compute_loss(model.train(), dict(batch))
+    loss.backward()
+
+    plain = AutoModelForCTC.from_pretrained(folder, ctc_loss_reduction="mean").eval()
+    expected = plain(**batch).loss
+    expected.backward()
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=0.01, atol=0.01)
+    # All of them as one: some, such as that of a key's bias, are nothing but rounding.
+    learnt = [name for name, p in model.named_parameters() if p.grad is not None]
+    ours, exact = (
+        torch.cat([found[name].grad.flatten() for name in learnt])
+        for found in (dict(model.named_parameters()), dict(plain.named_parameters()))
+    )
+    assert torch.nn.functional.cosine_similarity(ours, exact, dim=0) > 0.99
+    assert not any("feature_extractor" in name for name in learnt)
+
+
+def test_rows_are_changed_anew_in_each_epoch_and_alike_when_it_is_repeated():
+    row = {**data.load("sample", split="train[:1]")[0], "name": "a.wav", "labels": [1]}
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    features = preparation.Features(processor, augmentation.of("all", 16_000), seed=1)
+    first, again = features(row)["input_values"], features(row)["input_values"]
+    assert np.array_equal(first, again)
+    features.epoch = 1
+    assert not np.array_equal(first, features(row)["input_values"])
+
+
 def test_rows_joined_with_padding_spell_nothing_more(tmp_path):
     processor = AutoProcessor.from_pretrained(tiny.wav2vec2(tmp_path))
     ids = processor.tokenizer("SO").input_ids
@@ -145,7 +213,7 @@ def test_every_preset_can_be_parsed(name):
         ("--preset nope", "--preset nope is not one of recommended, guide, quickstart"),
         ("--freeze all", "--freeze all is not one of none, feature_encoder, base"),
         ("--augment echo", "--augment echo is not one of none, all, speed"),
-        ("--case Upper", "'Upper' is not one of keep, lower, upper"),
+        ("--case Upper", "--case Upper is not one of keep, lower, upper"),
         ("--test_size 0", "a part of the rows must be left"),
         ("--patience 3 --load_best_model_at_end False", "--patience needs"),
         ("--nonsense 1", "There is no option --nonsense"),
