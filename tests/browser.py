@@ -76,6 +76,11 @@ class App:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    def megabytes(self) -> float:
+        """Of memory that the app holds."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1000
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
