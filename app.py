@@ -7,11 +7,12 @@ Layout and wiring only; what the page does is in `asr_core/page.py`.
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_core import page
+from asr_core import page, teaching
 from asr_core.engine import Engine
 from asr_core.errors import AsrError, OptionError
 from asr_core.phrases import PHRASES
@@ -26,13 +27,14 @@ MAX_FILE_SIZE = "500mb"
 ASSETS = Path(page.__file__).parent / "assets"
 
 
-def build(engine: Engine) -> "gr.Blocks":
+def build(engine: Engine, public: bool = False) -> "gr.Blocks":
     """The page and all that is wired to it; nothing is loaded or served yet."""
     import gradio as gr
 
     from asr_core.api import Blocks, api
     from asr_core.files_tab import files_tab
     from asr_core.live_tab import live_tab
+    from asr_core.teach_tab import teach_tab
     from asr_core.transcribe_tab import transcribe_tab
 
     i18n = gr.I18n(**PHRASES)
@@ -69,6 +71,9 @@ def build(engine: Engine) -> "gr.Blocks":
             live_tab(engine, i18n, wishes)
         with gr.Tab(i18n("tab_files"), id="files"):
             files_tab(engine, i18n, wishes)
+        if teaching.allowed(public):
+            with gr.Tab(i18n("tab_teach"), id="teach") as tab:
+                teach_tab(engine, i18n, model, tab, keep=KEEP * 60)
         gr.Markdown(i18n("privacy"), elem_id="privacy")
         api(engine)
 
@@ -97,7 +102,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     import gradio as gr
 
     engine = Engine(model)
-    demo = build(engine)
+    demo = build(engine, public=share)
     try:
         demo.launch(
             server_name=host,
@@ -147,6 +152,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("asr_core").setLevel(logging.INFO)
     chosen = options(arguments)
+    # Ended like that by a host, too, we delete what visitors have left.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
     except AsrError as error:

@@ -6,6 +6,7 @@ The page is up before torch is imported; whoever asks for a transcript earlier w
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from asr_core.models import Choice
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
 
+OWN = "own:"  # begins the names of models that visitors have taught
 CHOICE = ""  # the job that finds out which model is the default one; the others are models' names
 
 
@@ -47,6 +49,7 @@ class Engine:
     def __init__(self, model: str | None = None) -> None:
         self._model = model
         self._jobs: dict[str, Future] = {}
+        self._own: dict[str, str] = {}  # names of visitors' own models, and their folders
         self._lock = threading.Lock()
 
     def choice(self) -> Choice:
@@ -64,10 +67,28 @@ class Engine:
         Raises ModelError when it cannot be, and the next call tries again; or when the host has
         not put `name` on the list, as a visitor must not make the server load whatever there is.
         """
+        if name in self._own:
+            return self._job(name, _load, self._own[name]).result()
+        if name and name.startswith(OWN):
+            raise ModelError(
+                "What was taught has been deleted: choose another model, or teach it again."
+            )
         if name and name not in self.models():
             raise ModelError(f"The model '{name}' is not one of those offered here.")
         name = name or self.choice().name
         return self._job(name, _load, name).result()
+
+    def lend(self, folder: str | os.PathLike) -> str:
+        """A name for the model in `folder` that only one visitor knows, as nobody can guess it."""
+        name = OWN + secrets.token_urlsafe(16)
+        self._own[name] = os.fspath(folder)
+        return name
+
+    def forget(self, name: str) -> None:
+        """Let go of a model that was lent."""
+        with self._lock:
+            self._own.pop(name, None)
+            self._jobs.pop(name, None)
 
     def listener(self, wish: Wish) -> Recognizer:
         """`recognizer`, told what the visitor wishes. Raises OptionError for bad hotwords."""

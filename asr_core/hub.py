@@ -143,6 +143,15 @@ def push(folder: Path, where: Destination) -> str:
     return f"{api.endpoint}/{where.id}"
 
 
+def files(folder: Path) -> list[str]:
+    """What of a model's folder is pushed, as paths inside it."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+    patterns = {"allow_patterns": list(PUSHED), "ignore_patterns": list(KEPT)}
+    return list(filter_repo_objects(names, **patterns))
+
+
 def _said(error: BaseException) -> str:
     """What the Hub says where it says something, else the first line of the error."""
     said = getattr(error, "server_message", None) or str(error).strip() or type(error).__name__

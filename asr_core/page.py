@@ -16,7 +16,7 @@ from asr_core import comparison
 from asr_core.audio import Recording
 from asr_core.data import SAMPLE_FOLDER
 from asr_core.editing import edited
-from asr_core.engine import NO_WISH, Engine, Wish
+from asr_core.engine import NO_WISH, OWN, Engine, Wish
 from asr_core.errors import AsrError
 from asr_core.models import EMBEDDED, Choice
 from asr_core.phrases import language as language_of
@@ -164,7 +164,8 @@ def model_line(engine: Engine, language: str = "en", model: str | None = None) -
     except Exception as error:
         yield notice("problem", complaint(error, language))
         return
-    line = say("model", language, name=choice.name, hardware=recognizer.hardware)
+    name = say("taught", language) if choice.name.startswith(OWN) else choice.name
+    line = say("model", language, name=name, hardware=recognizer.hardware)
     if choice.name == EMBEDDED and choice.reason:
         line += " " + say("embedded", language, reason=translate(choice.reason, language))
     yield notice("done", line)
@@ -212,13 +213,13 @@ class Sample(NamedTuple):
     sentence: str
 
 
-def samples(folder: Path, count: int = 3) -> list[Sample]:
+def samples(folder: Path, count: int | None = 3, part: str = "test") -> list[Sample]:
     """The first clips of the embedded data set, each by another voice, written to `folder`."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(SAMPLE_FOLDER / "test.parquet", columns=["audio", "transcription"]).slice(
-        0, count
-    )
+    table = pq.read_table(
+        SAMPLE_FOLDER / f"{part}.parquet", columns=["audio", "transcription"]
+    ).slice(0, count)
     clips = []
     for row in table.to_pylist():
         path = folder / Path(row["audio"]["path"]).name

@@ -77,6 +77,53 @@ ENGLISH = {
     "result": "Transcript",
     "waiting": "waiting",
     "unexpected": "Something went wrong on the server, and the recording was not transcribed.",
+    "tab_teach": "Teach it",
+    "teach_help": (
+        "Read a dozen sentences aloud, and a model of your own learns from them. A third of them "
+        "it does not learn: they show how well it hears you before and after. It takes a few "
+        "minutes. Only you can use the model; it and what you record here are deleted from the "
+        "server within an hour after you are done, so download what you want to keep."
+    ),
+    "teach_sentences": "Sentences",
+    "teach_read": "Read this aloud",
+    "teach_read_info": "Or say something else, and write it here before you record it.",
+    "teach_kept": "Recorded: {count} of {all}. Here is the next sentence.",
+    "teach_all": "Recorded: {count} of {all}. It can be taught now.",
+    "teach": "Teach it",
+    "teach_few": (
+        "It needs {least} recorded sentences at least, and there are {count} so far: record more, "
+        "then try again."
+    ),
+    "teach_taken": (
+        "Somebody else's lesson is going on, and there is room for one at a time. Your recordings "
+        "are kept: please try again in a few minutes."
+    ),
+    "teach_begin": "The lesson begins …",
+    "teach_step": "Step {step} of {steps}",
+    "teach_left": "Step {step} of {steps}, about {left} left",
+    "teach_measure": "Done learning. Now it listens to the sentences it has not heard …",
+    "teach_cancelled": "Cancelled. Your recordings are kept; nothing was learnt.",
+    "teach_failed": "Something went wrong on the server. Your recordings are kept: try again.",
+    "teach_done": (
+        "{count} sentences it had not heard: word error rate {before} before, {after} after; "
+        "character error rate {cer_before} before, {cer_after} after."
+    ),
+    "teach_better": "It hears you better now. So few sentences only give a rough idea.",
+    "teach_no_better": (
+        "It does not hear these better. So few sentences only give a rough idea; more help."
+    ),
+    "teach_before": "Before",
+    "teach_after": "After",
+    "teach_losses": "Loss",
+    "teach_rates": "Error rate of sentences not learnt, letters only",
+    "teach_steps": "step",
+    "teach_loss": "learnt",
+    "teach_loss_held_out": "not learnt",
+    "teach_wer": "words",
+    "teach_cer": "characters",
+    "teach_use": "Use this model here",
+    "teach_download": "Download it (ZIP)",
+    "taught": "taught by you",
 }
 
 KOREAN = {
@@ -148,6 +195,52 @@ KOREAN = {
     "result": "받아쓴 글",
     "waiting": "기다리는 중",
     "unexpected": "서버에서 문제가 생겨 글로 옮기지 못했습니다.",
+    "tab_teach": "가르치기",
+    "teach_help": (
+        "열두 문장을 소리 내어 읽으면 내 목소리를 배운 나만의 모델이 생깁니다. 그 가운데 3분의 1은 "
+        "가르치지 않고, 배우기 전과 뒤에 얼마나 잘 알아듣는지 재는 데 씁니다. 몇 분이 걸립니다. "
+        "모델은 나만 쓸 수 있으며, 여기서 녹음한 것과 함께 마친 뒤 한 시간 안에 서버에서 지워지니 "
+        "두고 쓰려면 내려받으세요."
+    ),
+    "teach_sentences": "문장",
+    "teach_read": "소리 내어 읽으세요",
+    "teach_read_info": "다른 말을 하려면 녹음하기 전에 여기에 적으세요.",
+    "teach_kept": "{all}개 가운데 {count}개를 녹음했습니다. 다음 문장입니다.",
+    "teach_all": "{all}개 가운데 {count}개를 녹음했습니다. 이제 가르칠 수 있습니다.",
+    "teach": "가르치기",
+    "teach_few": (
+        "적어도 {least}문장이 필요한데 지금까지 {count}개입니다. 더 녹음한 뒤 다시 해 보세요."
+    ),
+    "teach_taken": (
+        "다른 분이 가르치는 중이고 한 번에 한 사람만 할 수 있습니다. 녹음은 그대로 두었으니 "
+        "몇 분 뒤에 다시 해 주세요."
+    ),
+    "teach_begin": "시작합니다 …",
+    "teach_step": "{steps}걸음 가운데 {step}",
+    "teach_left": "{steps}걸음 가운데 {step}, 약 {left} 남음",
+    "teach_measure": "다 배웠습니다. 배우지 않은 문장을 들어 보는 중입니다 …",
+    "teach_cancelled": "그만두었습니다. 녹음은 그대로 있고, 배운 것은 없습니다.",
+    "teach_failed": "서버에서 문제가 생겼습니다. 녹음은 그대로 있으니 다시 해 보세요.",
+    "teach_done": (
+        "배우지 않은 문장 {count}개: 낱말 오류율 전 {before}, 뒤 {after}; "
+        "글자 오류율 전 {cer_before}, 뒤 {cer_after}."
+    ),
+    "teach_better": "이제 더 잘 알아듣습니다. 문장이 적어서 대강의 값입니다.",
+    "teach_no_better": (
+        "이 문장들은 더 잘 알아듣지 못했습니다. 문장이 적어서 대강의 값이며, 더 많으면 나아집니다."
+    ),
+    "teach_before": "전",
+    "teach_after": "뒤",
+    "teach_losses": "손실",
+    "teach_rates": "배우지 않은 문장의 오류율 (글자만 보고)",
+    "teach_steps": "걸음",
+    "teach_loss": "배운 문장",
+    "teach_loss_held_out": "배우지 않은 문장",
+    "teach_wer": "낱말",
+    "teach_cer": "글자",
+    "teach_use": "여기서 이 모델 쓰기",
+    "teach_download": "내려받기 (ZIP)",
+    "taught": "내가 가르친 모델",
 }
 
 PHRASES = {"en": ENGLISH, "ko": KOREAN}

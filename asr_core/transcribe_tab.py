@@ -31,6 +31,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         # To draw a waveform, the browser would unpack the whole of it: an hour freezes the page.
         waveform_options={"show_recording_waveform": False},
         elem_id="recording",
+        elem_classes="recording",
     )
     examples = gr.Examples(
         [[clip.path] for clip in clips],
