@@ -62,13 +62,15 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(home) -> Path:
-    """The folder of a run that trained and pushed."""
+    """The folder of a run that trained, made a language model beside it, and pushed both."""
     folder = home.folder / "my-speech"
     (folder / "runs").mkdir(parents=True)
     (folder / "runs" / "log.json").write_text("{}")
     (folder / "call.wav").write_bytes(recordings.sound(1.0))
+    (home.folder / "more.txt").write_text("the zeppelin is late\n" * 3)
     ran = home.run(
         *(sys.executable, str(ROOT / "train.py"), *TRAIN, "--output_dir", "my-speech"),
+        *("--language_model", "build", "--text", "more.txt"),
         *("--push_to_hub", "True", "--hub_private_repo", "True"),
         token="writer",
     )
@@ -84,7 +86,9 @@ def test_model_processor_card_and_pictures_are_pushed_and_nothing_else(home, tra
         pushed
     )
     assert (trained / "checkpoint-2").is_dir()
-    for name in pushed:
+    words = {"language_model/ngrams.safetensors", "language_model/language_model.json"}
+    assert words <= set(pushed)
+    for name in set(pushed) - words:
         assert "/" not in name and not name.endswith((".wav", ".bin", ".pt")), name
     assert "data.json" not in pushed and "training.json" not in pushed  # they name recordings
     assert pushed["model.safetensors"] == (trained / "model.safetensors").read_bytes()
@@ -129,6 +133,21 @@ def test_a_fresh_process_transcribes_with_what_was_pushed(home, trained):
     assert result["task"] == "automatic-speech-recognition"
     assert result["pipeline"] == result["by hand"] != ""
     assert result["asr_core"] == "tester/my-speech"
+
+
+def test_the_language_model_comes_along_and_knows_transcripts_and_text(home, trained):
+    result = home.client(
+        """
+        from asr_core import Recognizer, language_model
+        result["words"] = Recognizer("tester/my-speech", dtype="float32").language_model.words
+        result["here"] = language_model.find("my-speech").words
+        """,
+        token="reader",
+    )
+    said = {word for row in recordings.ROWS for word in row[1].lower().split()}
+    assert "zeppelin" in result["words"]
+    assert said & set(result["words"])
+    assert result["here"] == result["words"]
 
 
 def test_who_may_not_push_learns_it_before_training(home, tmp_path):
