@@ -1,16 +1,18 @@
-"""Rearranged convolutions are faster and nothing else."""
+"""Rearranged layers are faster and nothing else."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from tiny import wav2vec2
 from torch import nn
 
-from asr_core.convolutions import rearrange
+from asr_core import attention
+from asr_core.layers import rearrange
 
 
 class Encoder(nn.Module):
-    """Every kind of convolution that the models of transformers are made of."""
+    """Every kind of layer that the models of transformers are made of."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,11 +25,12 @@ class Encoder(nn.Module):
         self.wide = nn.Conv1d(48, 64, 5, padding=4, dilation=2)
         self.single = nn.Conv1d(64, 64, 3, padding=1, groups=64)
         self.same = nn.Conv1d(64, 8, 3, padding="same")
+        self.head = nn.Linear(8, 20)
 
     def forward(self, sound):
         hidden = self.norm(self.first(sound)).relu()
         hidden = self.place(self.second(hidden)).relu()
-        return self.same(self.single(self.wide(hidden)))
+        return self.head(self.same(self.single(self.wide(hidden))).transpose(1, 2))
 
 
 NORMS = ("group", "layer")
@@ -74,3 +77,36 @@ def test_models_of_transformers_say_the_same(kind, norm):
     with torch.inference_mode():
         expected = plain(sound).logits
         torch.testing.assert_close(rearrange(plain)(sound).logits, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shared", [1, 2])
+def test_attention_in_slices_is_attention(monkeypatch, masked, shared):
+    monkeypatch.setattr(attention, "SLICE", 1000)
+    torch.manual_seed(0)
+    query = torch.randn(2, 4, 57, 8)
+    key, value = torch.randn(2, 2, 4 // shared, 57, 8)
+    mask = torch.randn(2, 1, 57, 57) if masked else None
+    expected = nn.functional.scaled_dot_product_attention(
+        query, key, value, mask, scale=0.3, enable_gqa=True
+    )
+    heard, _ = attention.sliced(nn.Identity(), query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(heard.transpose(1, 2), expected)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_model_that_attends_in_slices_says_the_same(monkeypatch, tmp_path, norm):
+    from transformers import AutoModelForCTC
+
+    monkeypatch.setattr(attention, "SLICE", 10_000)
+    plain, slices = (
+        AutoModelForCTC.from_pretrained(wav2vec2(tmp_path, norm), attn_implementation=name).eval()
+        for name in ("eager", attention.NAME)
+    )
+    sound, heard = torch.randn(2, 32_000), torch.ones(2, 32_000, dtype=torch.long)
+    heard[1, 20_000:] = 0  # as in a batch of two lengths
+    with torch.inference_mode():
+        expected = plain(sound, attention_mask=heard).logits
+        said = slices(sound, attention_mask=heard).logits
+    torch.testing.assert_close(said[0], expected[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(said[1, :60], expected[1, :60], rtol=1e-3, atol=1e-3)

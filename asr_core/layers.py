@@ -1,12 +1,17 @@
-"""The same convolutions over time, arranged so that a CPU runs them up to ten times faster.
+"""The same layers, arranged so that a CPU runs them up to ten times faster.
 
 Speech models keep sound as (channels, time). oneDNN multiplies faster where the channels of one
 moment lie side by side, which torch knows only of images; so for the length of the feature encoder
 time becomes the width of an image one pixel high. Measured on wav2vec2-base in bfloat16: half the
 time for the convolutions, a tenth for the first of them, and none for turning the data around.
+
+Linear layers keep their weights in the order in which oneDNN reads them, instead of putting them
+into that order on every call: up to a fifth faster, in float32 and in bfloat16.
 """
 
 from __future__ import annotations
+
+import platform
 
 import torch
 from torch import nn
@@ -14,6 +19,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 LANES = 16  # numbers in a row of the first layer's product: fewer, or an odd count, is far slower
+FRAMES = 512  # that a linear layer sees at once, about: oneDNN chooses the order of weights by it
+X86 = ("x86_64", "AMD64")
 
 
 def rearrange(model: nn.Module) -> nn.Module:
@@ -30,12 +37,41 @@ def rearrange(model: nn.Module) -> nn.Module:
                     setattr(parent, name, Convolution(layer))
             elif isinstance(layer, nn.GroupNorm):
                 setattr(parent, name, GroupNorm(layer))
+            elif type(layer) is nn.Linear and _is_packable(layer.weight):
+                setattr(parent, name, Linear(layer))
     return model
 
 
 def _is_first(layer: nn.Conv1d) -> bool:
     """Whether it takes the samples themselves, in steps."""
     return layer.in_channels == 1 and layer.padding == (0,) and layer.dilation == (1,)
+
+
+def _is_packable(weight: torch.Tensor) -> bool:
+    """Whether oneDNN multiplies such numbers on this machine, in an order of its own."""
+    if not torch.backends.mkldnn.is_available() or platform.machine() not in X86:
+        return False
+    if weight.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.float32
+
+
+class Linear(nn.Module):
+    """(..., features) -> (..., other features), by the operators that torch.compile would use."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), FRAMES)
+        self.bias = layer.bias
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """In plain order, for a layer around this one that multiplies by itself, as in WavLM."""
+        return self.packed.to_dense()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(hidden, self.packed, self.bias, "none", [], "")
 
 
 class Convolution(nn.Module):
