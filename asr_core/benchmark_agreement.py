@@ -1,0 +1,81 @@
+"""Do the words stay the same? What makes it fast and flat, against the plain way, on real speech.
+
+Rates are of words, letters only and no language model, which would hide small differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jiwer
+import numpy as np
+
+from asr_core import audio, data, evaluation
+from asr_core.errors import DataError
+from asr_core.recognizer import Recognizer
+
+PAUSE = 1 / 3  # seconds between two utterances
+TALK = 300.0  # seconds of joined utterances, as one file
+FEED = 0.2  # seconds that a microphone gives at once
+
+
+def table(model: str, dataset: str, most: int | None) -> str:
+    """Markdown: word error rates on `dataset`, and between two ways on its utterances joined."""
+    split = data.test_split(data.splits(dataset)) or data.splits(dataset)[0]
+    rows = data.load(dataset, split=split)
+    rows = rows.select(range(min(most or len(rows), len(rows))))
+    full = Recognizer(model, dtype="float32", language_model="none")
+    best = Recognizer(model, language_model="none")
+    exact, fast = (evaluation.evaluate(one, rows, dataset) for one in (full, best))
+    between = _difference(
+        [row.hypothesis for row in exact.rows], [row.hypothesis for row in fast.rows]
+    )
+    talks = list(_talks(rows, best.rate))
+    heard = [best.transcribe((best.rate, talk)).text for talk in talks]
+    seams = _difference([_in_one_piece(best, talk) for talk in talks], heard)
+    live = _difference(heard, [_live(best, talk) for talk in talks])
+    return "\n".join(
+        [
+            f"| {model} on {dataset}, {exact.utterances} utterances | WER |",
+            "| --- | ---: |",
+            f"| {full.hardware}, against what was said | {exact.wer:.2%} |",
+            f"| {best.hardware}, against what was said | {fast.wer:.2%} |",
+            f"| the one against the other | {between:.2%} |",
+            f"| windows against the whole, {len(talks)} talks | {seams:.2%} |",
+            f"| live captions against the file, {len(talks)} talks | {live:.2%} |",
+        ]
+    )
+
+
+def _talks(rows, rate: int) -> Iterator[np.ndarray]:
+    """Utterances joined with short pauses, `TALK` long, the last one shorter."""
+    talk: list[np.ndarray] = []
+    for row in rows:
+        talk += [audio.load(data.row_source(row), rate), np.zeros(round(PAUSE * rate), np.float32)]
+        if sum(map(len, talk)) >= TALK * rate:
+            yield np.concatenate(talk)
+            talk = []
+    if talk:
+        yield np.concatenate(talk)
+
+
+def _in_one_piece(recognizer: Recognizer, talk: np.ndarray) -> str:
+    decoder = recognizer.decoder()
+    decoder.feed(recognizer.forward([talk])[0])
+    return " ".join(word.text for word in decoder.finish())
+
+
+def _live(recognizer: Recognizer, talk: np.ndarray) -> str:
+    session = recognizer.live()
+    step = round(FEED * recognizer.rate)
+    for at in range(0, len(talk), step):
+        session.feed(talk[at : at + step], recognizer.rate)
+    return session.finish().text
+
+
+def _difference(one: list[str], other: list[str]) -> float:
+    """The word error rate of the second against the first."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a]
+    if not pairs:
+        raise DataError("The model wrote down nothing, so there is nothing to compare.")
+    return jiwer.wer(*map(list, zip(*pairs, strict=True)))

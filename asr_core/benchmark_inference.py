@@ -1,0 +1,150 @@
+"""The guide's call beside ours, file to text, and how fast files of each format are decoded."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr_core import audio, data
+from asr_core.benchmark import Row, measure
+from asr_core.recognizer import Recognizer
+
+RATE = 16_000
+CODECS = {"wav": "pcm_s16le", "flac": "flac", "mp3": "mp3", "ogg": "libopus", "mp4": "aac"}
+CODEC_RATES = {"ogg": 48_000}
+MUSIC_RATE = 44_100  # the others are decoded from CD quality, two channels
+DECODED = 120.0  # seconds
+
+
+def measure_all(count: int, rounds: int) -> list[Row]:
+    """Every row that one process can measure by itself."""
+    return [*against_the_guide(count, rounds), *file_to_text(rounds), *decoding(rounds)]
+
+
+@lru_cache
+def clips(count: int) -> list[np.ndarray]:
+    """Noise of 2 to 20 seconds: the time that a model takes does not depend on what it hears."""
+    draw = np.random.default_rng(0)
+    return [
+        draw.normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
+        for seconds in draw.permutation(np.linspace(2, 20, count))
+    ]
+
+
+def against_the_guide(count: int, rounds: int) -> list[Row]:
+    """The guide's `pipeline(...)` and ours on wav2vec2-base's shape."""
+    sounds = clips(count)
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, spawn) as elsewhere:
+        save_base(Path(folder))
+        # In a process of its own: what ours asks of the C library would speed it up, too.
+        elsewhere.submit(_by_guide, folder, 0).result()
+        plain = Recognizer(folder, dtype="float32", language_model="none")
+        best = Recognizer(folder, language_model="none")
+        ways = {
+            "wav2vec2-base's shape: the guide's `pipeline(...)`": lambda: elsewhere.submit(
+                _by_guide, folder, count
+            ).result(),
+            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _one_by_one(plain, sounds),
+            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _one_by_one(best, sounds),
+        }
+        return measure(ways, sum(map(len, sounds)) / RATE, rounds)
+
+
+@lru_cache
+def _guide(folder: str) -> Any:
+    from transformers import pipeline
+
+    return pipeline("automatic-speech-recognition", model=folder)
+
+
+def _by_guide(folder: str, count: int) -> None:
+    guide = _guide(folder)
+    for sound in clips(count):
+        guide({"raw": sound, "sampling_rate": RATE})
+
+
+def file_to_text(rounds: int) -> list[Row]:
+    """The embedded model on the sample's test part, letters only and with its language model."""
+    recognizer = Recognizer()
+    letters = recognizer.using(language_model=False)
+    files = [data.row_source(row) for row in data.load(data.SAMPLE, split="test")]
+    seconds = sum(len(audio.load(file, RATE)) for file in files) / RATE
+
+    def by(recognizer: Recognizer) -> None:
+        for _ in recognizer.transcribe_many(files):
+            pass
+
+    ways = {
+        "embedded, file to text: letters only": lambda: by(letters),
+        "embedded, file to text: with its language model": lambda: by(recognizer),
+    }
+    return [Row(row.name, row.speed) for row in measure(ways, seconds, rounds)]
+
+
+def decoding(rounds: int) -> list[Row]:
+    """Files of each format, two channels, to what a model hears."""
+    rows = []
+    for name, codec in CODECS.items():
+        file = encode(name, codec)
+        taken = []
+        for _ in range(rounds + 1):
+            began = time.perf_counter()
+            audio.load(file, RATE)
+            taken.append(time.perf_counter() - began)
+        name = {"mp4": "m4a"}.get(name, name).upper()
+        rows.append(Row(f"decoding and resampling: {name}", DECODED / statistics.median(taken[1:])))
+    return rows
+
+
+def encode(name: str, codec: str) -> bytes:
+    """Noise as a file of that format."""
+    import av
+
+    rate = CODEC_RATES.get(name, MUSIC_RATE)
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, round(DECODED * rate) * 2))
+    frame = av.AudioFrame.from_ndarray(noise.astype(np.float32), "flt", "stereo")
+    frame.sample_rate = rate
+    file = io.BytesIO()
+    with av.open(file, "w", format=name) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.layout = "stereo"
+        context = stream.codec_context
+        packer = av.AudioResampler(context.format, "stereo", rate, context.frame_size or 1024)
+        for part in (*packer.resample(frame), *packer.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def save_base(folder: Path) -> None:
+    """A model of wav2vec2-base's shape, random weights, with the embedded model's letters."""
+    import torch
+    from transformers import (
+        Wav2Vec2Config,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2FeatureExtractor,
+        Wav2Vec2ForCTC,
+        Wav2Vec2Processor,
+    )
+
+    from asr_core.models import EMBEDDED_FOLDER
+
+    tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=len(tokenizer))).save_pretrained(folder)
+
+
+def _one_by_one(recognizer: Recognizer, sounds: list[np.ndarray]) -> None:
+    for _ in recognizer.transcribe_many((RATE, sound) for sound in sounds):
+        pass
