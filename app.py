@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import page, teaching
-from asr_core.engine import Engine
+from asr_core.engine import Engine, zero_gpu
 from asr_core.errors import AsrError, OptionError
 from asr_core.phrases import PHRASES
 
@@ -36,6 +36,7 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
     from asr_core.live_tab import live_tab
     from asr_core.teach_tab import teach_tab
     from asr_core.transcribe_tab import transcribe_tab
+    from asr_core.transcript_panel import LIVE_REGION
 
     i18n = gr.I18n(**PHRASES)
     with Blocks(
@@ -44,7 +45,7 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
         gr.Markdown(i18n("heading"))
         gr.Markdown(i18n("insecure"), elem_id="insecure")
         gr.Markdown(i18n("denied"), elem_id="denied")
-        line = gr.HTML(elem_id="model")
+        line = gr.HTML(elem_id="model", js_on_load=LIVE_REGION)
         models = engine.models()
         model = gr.Dropdown(
             [(i18n("default_model"), ""), *models],
@@ -67,8 +68,9 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
         wishes = [model, language_model, hotwords]
         with gr.Tab(i18n("tab_transcribe"), id="transcribe"):
             transcribe_tab(engine, i18n, wishes)
-        with gr.Tab(i18n("tab_live"), id="live"):
-            live_tab(engine, i18n, wishes)
+        if not zero_gpu():  # captions need a model that stays where the sound arrives
+            with gr.Tab(i18n("tab_live"), id="live"):
+                live_tab(engine, i18n, wishes)
         with gr.Tab(i18n("tab_files"), id="files"):
             files_tab(engine, i18n, wishes)
         if teaching.allowed(public):
@@ -103,6 +105,8 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
 
     engine = Engine(model)
     demo = build(engine, public=share)
+    if zero_gpu():
+        engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
         demo.launch(
             server_name=host,

@@ -124,6 +124,11 @@ def gpu(function: Callable) -> Callable:
     try:
         import spaces  # has to come before torch
     except ImportError:
+def zero_gpu() -> bool:
+    """Whether this is ZeroGPU, where a call runs in a process of its own, forked for it."""
+    return os.environ.get("SPACES_ZERO_GPU") == "true"
+
+
         return function
     return spaces.GPU(function)
 

@@ -34,7 +34,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         elem_id="live-microphone",
     )
     key = gr.Textbox(visible=False)  # of the session, made up by the browser
-    panel = transcript_panel(i18n, "live", player="#live-microphone audio")
+    panel = transcript_panel(i18n, "live", player="#live-microphone audio", aloud=True)
 
     def on_record(request: gr.Request, key: str | None, *wish: Any):
         session = captions.Session(over=not key)  # without a microphone there is no key
@@ -47,7 +47,6 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
                     panel.notice: heard.notice,
                     panel.transcript: heard.transcript,
                     panel.text: text,
-                    record: gr.Button(interactive=not heard.running),
                 }
         finally:
             speaking.pop(key, None)
@@ -55,8 +54,9 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
     record.click(
         on_record,
         [key, *wishes],
-        [*panel.outputs, record],
+        panel.outputs,
         js=START,
+        trigger_mode="multiple",  # the last words of one session may still be on their way
         show_progress="minimal",
         show_progress_on=panel.notice,
         concurrency_limit=SPEAKERS,

@@ -131,7 +131,8 @@ class Progress:
         if not self.total:
             return notice("busy", say("working", self.language, read=clock(read)))
         total = max(self.total, read)
-        bar = f'<progress value="{read:.1f}" max="{total:.1f}"></progress>'
+        done = f"{read / total:.0%}"
+        bar = f'<progress aria-label="{done}" value="{read:.1f}" max="{total:.1f}"></progress>'
         values = {"read": clock(read), "total": clock(total)}
         if took < HORIZON or not read:
             return notice("busy", say("progress", self.language, **values), bar)
@@ -193,7 +194,8 @@ def compare(transcript: Transcript | None, said: str | None, language: str = "en
 
 def notice(kind: str, text: str, extra: str = "") -> str:
     """HTML of a sentence; `kind` is busy, done or problem. The text may hold a visitor's words."""
-    return f'<p class="notice {kind}">{escape(text)}{extra}</p>'
+    hush = ' aria-live="off"' if extra else ""  # a bar moves too often to be read out
+    return f'<p class="notice {kind}"{hush}>{escape(text)}{extra}</p>'
 
 
 def spoken(request: gr.Request) -> str:

@@ -16,10 +16,10 @@ ASSETS = Path(__file__).parent / "assets"
 
 # `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
 # that would become part of the program.
-WORDS = r"""<div class="words" role="group">${
+WORDS = r"""<div class="words" role="group" aria-label="${label}">${
   (value || []).map(([text, start, title, mark], index) =>
     `<span class="word ${mark}" data-start="${start}" title="${title}"
-      tabindex="${index ? -1 : 0}">${
+      role="button" tabindex="${index ? -1 : 0}">${
       text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
     }</span>`).join(" ")
 }</div>"""
@@ -42,8 +42,11 @@ class Panel:
         return [self.notice, self.words, self.transcript, self.text]
 
 
-def transcript_panel(i18n: gr.I18n, name: str, player: str) -> Panel:
-    """`name` begins the ids of its parts; `player` selects the element that plays the recording."""
+def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False) -> Panel:
+    """`name` begins the ids of its parts; `player` selects the element that plays the recording.
+
+    With `aloud`, screen readers say the words as they settle.
+    """
     notice = gr.HTML(elem_id=f"{name}-notice", js_on_load=LIVE_REGION)
     words = gr.HTML(
         [],
@@ -54,6 +57,7 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str) -> Panel:
         js_on_load=(ASSETS / "words.js").read_text(),
         elem_id=f"{name}-words",
         player=player,
+        aloud=aloud,
     )
     gr.Markdown(i18n("words_help"), elem_classes="hint")
     with gr.Row(elem_id=f"{name}-downloads"):
@@ -62,9 +66,17 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str) -> Panel:
             format: gr.Button(f"↓ {format.upper()}", size="sm", min_width=60) for format in FORMATS
         }
     with gr.Accordion(i18n("edit"), open=False, elem_id=f"{name}-edit"):
-        text = gr.Textbox(show_label=False, info=i18n("edit_info"), lines=4, max_lines=16)
+        text = gr.Textbox(
+            label=i18n("edit"), show_label=False, info=i18n("edit_info"), lines=4, max_lines=16
+        )
     with gr.Accordion(i18n("compare"), open=False, elem_id=f"{name}-compare"):
-        said = gr.Textbox(show_label=False, info=i18n("compare_info"), lines=2, max_lines=16)
+        said = gr.Textbox(
+            label=i18n("compare"),
+            show_label=False,
+            info=i18n("compare_info"),
+            lines=2,
+            max_lines=16,
+        )
         compare = gr.Button(i18n("compare_button"), size="sm")
         comparison = gr.HTML(js_on_load=LIVE_REGION)
     transcript, file = gr.State(), gr.JSON(visible=False)

@@ -83,7 +83,7 @@ class App:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
 
     def _read(self) -> None:
         for line in self._process.stdout:

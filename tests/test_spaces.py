@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import yaml
 
-from asr_core import models
+from asr_core import models, page
 from asr_core.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
@@ -65,3 +68,87 @@ def test_every_package_that_is_imported_is_pinned():
 
 def test_torch_stays_where_it_fits():
     assert PINS["torch"] == "2.13.0"
+
+
+STUB = """
+import functools, sys
+early = "torch" not in sys.modules
+decorated = []
+
+def GPU(function):
+    decorated.append(function.__name__)
+    @functools.wraps(function)
+    def lent(*args):
+        print("lent", flush=True)
+        return function(*args)
+    return lent
+"""
+PROBE = """
+import sys, app
+from asr_core.engine import Engine
+demo = app.build(Engine("embedded"))
+tabs = [block.id for block in demo.blocks.values() if type(block).__name__ == "Tab"]
+spaces = sys.modules.get("spaces")
+print([tabs, "torch" in sys.modules, spaces and [spaces.early, sorted(spaces.decorated)]])
+"""
+
+
+@pytest.fixture
+def stub(tmp_path) -> dict[str, str]:
+    """The environment of ZeroGPU, with a package `spaces` that lends nothing."""
+    (tmp_path / "spaces.py").write_text(STUB)
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "SPACES_ZERO_GPU": "true"}
+
+
+def built(**environment: str) -> list:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=ROOT,
+        env={**os.environ, "ASR_TEACH": "0", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ast.literal_eval(done.stdout.splitlines()[-1])
+
+
+def test_the_page_is_made_without_spaces_and_without_torch():
+    tabs, torch, spaces = built(PYTHONPATH=str(ROOT))
+    assert tabs[:3] == ["transcribe", "live", "files"]
+    assert not torch  # so nothing has touched CUDA
+    assert spaces is None
+
+
+def test_on_zerogpu_spaces_comes_before_torch_and_lends_to_what_transcribes(stub):
+    tabs, torch, (early, decorated) = built(**stub)
+    assert early
+    assert not torch
+    assert decorated == ["listen", "transcribe", "transcribe"]
+    assert "live" not in tabs
+
+
+def test_on_zerogpu_the_model_is_there_before_the_page_and_calls_are_lent(stub, tmp_path):
+    from browser import App
+    from gradio_client import Client, handle_file
+
+    running = App(tmp_path, "--model", "embedded", **stub)
+    try:
+        assert "Loading weights" in running.log.split("Open http")[0] or "Ready" in running.log
+        clip = page.samples(tmp_path, 1)[0].path
+        client = Client(running.url, verbose=False)
+        assert client.predict(handle_file(clip), api_name="/transcribe").strip()
+        running.wait_for("lent")
+        assert "Traceback" not in running.log
+    finally:
+        running.close()
+
+
+def test_readme_tells_how_to_host_in_five_lines():
+    section = (
+        (ROOT / "README.md").read_text(encoding="utf-8").split("## Host it")[1].split("## ")[0]
+    )
+    steps = re.findall(r"^\d\. .+", section, re.MULTILINE)
+    assert 1 <= len(steps) <= 5
+    assert "ZeroGPU" in section
+    for variable in ("ASR_MODEL", "ASR_MODELS", "GRADIO_TEMP_DIR"):
+        assert f"`{variable}`" in section

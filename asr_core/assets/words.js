@@ -81,4 +81,21 @@ watch("value", () => {
   if (atEnd && !player()?.currentTime) list.scrollTop = list.scrollHeight;
 });
 
+// The words are rewritten all the time: a screen reader is given each once, when it has settled.
+if (props.aloud) {
+  const voice = document.createElement("p");
+  voice.className = "aloud";
+  voice.setAttribute("role", "log");
+  box.after(voice);
+  let told = -1; // seconds
+  watch("value", () => {
+    const settled = props.value.filter(([, , , mark]) => mark !== "tentative");
+    if (!props.value.length) told = -1;
+    const fresh = settled.filter(([, start]) => start > told);
+    if (!fresh.length) return;
+    told = fresh.at(-1)[1];
+    voice.textContent = fresh.map(([text]) => text).join(" ");
+  });
+}
+
 requestAnimationFrame(follow);

@@ -1,0 +1,175 @@
+"""The page without a mouse, without eyes, and with weak ones, as Chromium tells assistive tools."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import speech
+from browser import notice, transcript, upload
+
+from asr_core.engine import Engine
+from asr_core.page import UNSURE
+
+pytestmark = pytest.mark.browser
+
+CONTRAST = 4.5  # of text, WCAG 2.2 AA
+LOUDNESS = r"""(selector) => {
+  const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const over = (color) => { paint.fillStyle = color; paint.fillRect(0, 0, 1, 1); };
+  const luminance = () => {
+    const [red, green, blue] = [...paint.getImageData(0, 0, 1, 1).data].map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const element = document.querySelector(selector);
+  const grounds = [];
+  for (let at = element; at; at = at.parentElement)
+    grounds.unshift(getComputedStyle(at).backgroundColor);
+  grounds.forEach(over);
+  const ground = luminance();
+  over(getComputedStyle(element).color);
+  const text = luminance();
+  return (Math.max(ground, text) + 0.05) / (Math.min(ground, text) + 0.05);
+}"""
+
+
+def tree(page) -> list[dict]:
+    """Chromium's accessibility tree: role, name and properties of each node, in order."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    return [
+        {
+            "role": node["role"]["value"],
+            "name": node.get("name", {}).get("value", "").strip(),
+            **{entry["name"]: entry["value"].get("value") for entry in node["properties"]},
+        }
+        for node in nodes
+        if not node["ignored"] and "properties" in node
+    ]
+
+
+def focused(page) -> str:
+    return page.evaluate(
+        "document.activeElement.id || document.activeElement.innerText"
+        " || document.activeElement.ariaLabel"
+    ).strip()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_everything_that_can_be_reached_has_a_name(visit, locale):
+    page = visit(locale=locale)
+    page.wait_for_selector("#model .notice.done")
+    tabs = page.locator("button[role=tab]")
+    for index in range(tabs.count()):
+        tabs.nth(index).click()
+        page.wait_for_function(
+            "i => document.querySelectorAll('[role=tab]')[i].ariaSelected === 'true'", arg=index
+        )
+        page.wait_for_timeout(500)
+        reachable = [node for node in tree(page) if node.get("focusable")]
+        assert len(reachable) > 8
+        assert [node["role"] for node in reachable if not node["name"]] == []
+        if locale == "ko-KR":
+            named = {n["name"] for n in reachable if n["role"] in ("button", "tab", "combobox")}
+            samples = set(page.locator("#samples button").all_inner_texts())
+            english = {name for name in named - samples if not re.search("[가-힣]", name)}
+            assert {name for name in english if "↓" not in name} == set()
+
+
+def test_what_happens_is_read_out(visit, tmp_path):
+    page = visit()
+    page.click("#transcribe")
+    assert notice(page, "problem")
+    status = page.get_by_role("status").filter(has_text="There is no recording yet")
+    assert status.count() == 1
+    assert page.get_by_role("status").filter(has_text="Model:").count() == 1
+
+
+def test_words_are_a_group_of_buttons_with_a_name(visit):
+    page = visit()
+    page.click("#samples button >> nth=0")
+    said = transcript(page).split()
+    group = page.get_by_role("group", name="Transcript")
+    assert group.get_by_role("button").all_inner_texts() == said
+    assert re.fullmatch(r"0:0\d · \d+%", group.get_by_role("button").first.get_attribute("title"))
+
+
+def test_captions_are_read_out_once_each(visit):
+    speech.recording(speech.SPOKEN)
+    page = visit()
+    page.click("button[role=tab]:has-text('Live')")
+    page.evaluate(
+        "() => { window.told = []; new MutationObserver(() => window.told.push("
+        "document.querySelector('.aloud').textContent)).observe("
+        "document.querySelector('.aloud'), { childList: true }); }"
+    )
+    page.click("#live-record")
+    page.wait_for_function("window.told.length > 0")  # while one speaks
+    page.wait_for_timeout(3_000)
+    page.click("#live-stop")
+    assert notice(page, "done", "live")
+    shown = page.locator("#live-words .word").all_inner_texts()
+    assert page.get_by_role("log").count() == 1
+    assert " ".join(page.evaluate("window.told")).split() == shown
+
+
+def test_from_opening_to_a_transcript_by_keyboard(visit):
+    page = visit()
+    page.wait_for_selector("#model .notice.done")
+    page.locator("button[role=tab]").first.focus()
+    sample = page.locator("#samples button").first.inner_text()
+    passed = []
+    while focused(page) != sample:
+        page.keyboard.press("Tab")
+        passed.append(focused(page))
+        assert len(passed) < 12, passed
+    page.keyboard.press("Enter")
+    assert transcript(page)
+    while focused(page) != "transcribe":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    if focused(page) == "cancel":
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className").startswith("word")
+    page.keyboard.press("Tab")  # one stop for all words
+    assert focused(page) == "transcript-copy"
+
+
+def test_record_and_stop_by_keyboard_keep_the_focus(visit):
+    page = visit()
+    page.click("button[role=tab]:has-text('Live')")
+    page.locator("#live-record").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'live-stop'")
+    page.wait_for_timeout(1_000)
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'live-record'")
+    page.wait_for_selector("#live-notice .notice:not(.busy)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_uncertain_words_look_uncertain_and_can_be_read(visit, locale, scheme):
+    path = speech.recording(speech.UPLOADED)
+    page = visit(locale=locale, color_scheme=scheme)
+    upload(page, path)
+    transcript(page)
+    heard = Engine("embedded").recognizer().transcribe(str(path)).words
+    doubts = [word.text for word in heard if word.confidence < UNSURE]
+    assert page.locator("#transcript-words .word.unsure").all_inner_texts() == doubts
+    assert 0 < len(doubts) < len(heard)
+    style = (
+        "element => [getComputedStyle(element).borderBottomStyle, getComputedStyle(element).color]"
+    )
+    line, color = page.locator("#transcript-words .unsure").first.evaluate(style)
+    plain, normal = page.locator("#transcript-words .word:not(.unsure)").first.evaluate(style)
+    assert line == "dotted" != plain
+    assert color != normal
+    help = (
+        "dotted line are uncertain" if locale == "en-US" else "점선이 있는 낱말은 확실하지 않습니다"
+    )
+    assert help in page.locator(".hint").first.inner_text()
+    for selector in (".word.unsure", ".word:not(.unsure)", ".notice.done", ".hint p"):
+        assert page.evaluate(LOUDNESS, selector) >= CONTRAST, selector
