@@ -78,10 +78,15 @@ class Engine:
         name = name or self.choice().name
         return self._job(name, _load, name).result()
 
-    def lend(self, folder: str | os.PathLike) -> str:
-        """A name for the model in `folder` that only one visitor knows, as nobody can guess it."""
-        name = OWN + secrets.token_urlsafe(16)
-        self._own[name] = os.fspath(folder)
+    def lend(self, folder: str | os.PathLike, name: str | None = None) -> str:
+        """A name for the model in `folder` that only one visitor knows, as nobody can guess it.
+
+        Given the `name` of a model that was lent, it stands for this one from now on.
+        """
+        name = name or OWN + secrets.token_urlsafe(16)
+        with self._lock:
+            self._own[name] = os.fspath(folder)
+            self._jobs.pop(name, None)
         return name
 
     def forget(self, name: str) -> None:
@@ -119,16 +124,16 @@ class Engine:
             return job
 
 
-def gpu(function: Callable) -> Callable:
-    """`spaces.GPU` on Hugging Face's ZeroGPU, which lends a GPU for a call; else `function`."""
-    try:
-        import spaces  # has to come before torch
-    except ImportError:
 def zero_gpu() -> bool:
     """Whether this is ZeroGPU, where a call runs in a process of its own, forked for it."""
     return os.environ.get("SPACES_ZERO_GPU") == "true"
 
 
+def gpu(function: Callable) -> Callable:
+    """`spaces.GPU` on Hugging Face's ZeroGPU, which lends a GPU for a call; else `function`."""
+    try:
+        import spaces  # has to come before torch
+    except ImportError:
         return function
     return spaces.GPU(function)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import gradio as gr
 import pandas as pd
 
@@ -12,7 +10,7 @@ from asr_core.engine import Engine
 from asr_core.errors import AsrError
 from asr_core.phrases import say
 from asr_core.prompts import prompts
-from asr_core.teaching import Lesson, Point
+from asr_core.teaching import Lesson
 from asr_core.transcript_panel import LIVE_REGION
 
 
@@ -45,14 +43,13 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
                 color="line",
                 y_title=" ",
                 color_title=" ",
-                label=i18n(label),
-                show_label=True,
-                height=300,
+                show_label=False,
+                height=260,
                 y_lim=[0, None],
                 min_width=280,
-                elem_id=f"{label.replace('_', '-')}-plot",
+                elem_id=f"teach-{name}",
             )
-            for label in ("teach_losses", "teach_rates")
+            for name in ("losses", "rates")
         ]
     result = gr.HTML(elem_id="teach-result")
     with gr.Row(visible=False) as takings:
@@ -126,26 +123,32 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
 
     def on_teach(held: Lesson | None, model: str, request: gr.Request):
         language = page.spoken(request)
-        drawn = 0
+        drawn = teaching.View("")
         for view in teaching.teach(held, model, language):
-            points = len(view.losses) + len(view.rates)
             yield {
                 lesson: held,
                 notice: view.notice,
                 start: gr.Button(interactive=not view.running),
                 cancel: gr.Button(visible=view.running),
-                course: gr.Row(visible=points > 0),
+                course: gr.Row(visible=view.steps > 0),
                 takings: gr.Row(visible=view.archive is not None),
                 download: view.archive,
                 result: view.result,
-                **(draw(view, language) if points > drawn else {}),
+                **(draw(view, language) if view.steps and view[1:3] != drawn[1:3] else {}),
             }
-            drawn = points
+            drawn = view
 
     def draw(view: teaching.View, language: str) -> dict:
         return {
-            plot: gr.LinePlot(_table(points), x_title=say("teach_steps", language))
-            for plot, points in zip(plots, (view.losses, view.rates), strict=True)
+            plot: gr.LinePlot(
+                pd.DataFrame(points, columns=["step", "value", "line"]),
+                title=say(key, language),
+                x_title=say("teach_steps", language),
+                x_lim=[0, view.steps],
+            )
+            for plot, key, points in zip(
+                plots, ("teach_losses", "teach_rates"), view[1:3], strict=True
+            )
         }
 
     def on_cancel(held: Lesson | None):
@@ -182,7 +185,3 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     )
     cancel.click(on_cancel, lesson, **quiet)
     use.click(on_use, lesson, model, **quiet)
-
-
-def _table(points: Sequence[Point]) -> pd.DataFrame:
-    return pd.DataFrame(points, columns=["step", "value", "line"])

@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,10 +120,8 @@ class Lesson:
 
     def keep(self, model: Path) -> None:
         """Take over what was just taught, in the place of what was taught before."""
-        if self.model:
-            self.engine.forget(self.model)
         shutil.rmtree(self.folder / "model", ignore_errors=True)
-        self.model = self.engine.lend(model.rename(self.folder / "model"))
+        self.model = self.engine.lend(model.rename(self.folder / "model"), self.model)
 
     def cancel(self) -> None:
         """Stop learning at once."""
@@ -140,10 +139,10 @@ class Lesson:
 
 
 class Point(NamedTuple):
-    """Of a line called `name`."""
+    """Of a line called `name`; a value of None only says that there will be such a line."""
 
     step: int
-    value: float
+    value: float | None
     name: str
 
 
@@ -156,6 +155,7 @@ class View(NamedTuple):
     notice: str
     losses: Sequence[Point] = ()
     rates: Sequence[Point] = ()
+    steps: int = 0  # in all
     result: str = ""
     archive: str | None = None
     running: bool = False
@@ -194,7 +194,8 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
             began = began if known else time.monotonic()
             if len(entries) > known:
                 said = _progress(entries[-1], time.monotonic() - began, language)
-                view = View(said, *_lines(entries, language), running=True)
+                steps = entries[-1]["steps"]
+                view = View(said, *_lines(entries, language), steps, running=True)
                 yield view
         if lesson.cancelled:
             yield view._replace(notice=_notice("done", "teach_cancelled", language), running=False)
@@ -246,7 +247,7 @@ def _stop_running() -> None:
 
 def _stop(process: subprocess.Popen | None) -> None:
     if process and process.poll() is None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with all that read recordings for it
         process.wait()
 
 
@@ -271,9 +272,11 @@ def _write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> l
 
 
 def _diary(folder: Path) -> list[dict]:
-    """What the training has logged so far, as `watch.Diary` writes it down."""
+    """What the training has logged so far."""
+    from asr_core.watch import DIARY
+
     try:
-        lines = (folder / "model" / "progress.jsonl").read_text(encoding="utf-8")
+        lines = (folder / "model" / DIARY).read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     return [json.loads(line) for line in lines.rpartition("\n")[0].splitlines()]
@@ -284,7 +287,8 @@ def _lines(entries: list[dict], language: str) -> tuple[list[Point], list[Point]
 
     def line(name: str, phrase: str) -> list[Point]:
         label = say(phrase, language)
-        return [Point(entry["step"], entry[name], label) for entry in entries if name in entry]
+        points = [Point(entry["step"], entry[name], label) for entry in entries if name in entry]
+        return points or [Point(0, None, label)]
 
     losses = line("loss", "teach_loss") + line("eval_loss", "teach_loss_held_out")
     return losses, line("eval_wer", "teach_wer") + line("eval_cer", "teach_cer")

@@ -74,8 +74,8 @@ def give(tab, clip: page.Sample, count: int) -> None:
     tab.click("#teach-recording [data-testid=source-select] button >> nth=0")
     tab.set_input_files("#teach-recording input[type=file]", clip.path)
     tab.wait_for_function(
-        "count => document.querySelectorAll('#teach-numbers label').values()"
-        ".filter(label => label.innerText.includes('✓')).toArray().length == count",
+        "count => [...document.querySelectorAll('#teach-numbers label')]"
+        ".filter((label) => label.innerText.includes('✓')).length == count",
         arg=count,
     )
 
@@ -103,8 +103,8 @@ def test_a_dozen_sentences_become_a_model_of_ones_own(school, enter, clips, tmp_
 
     tab.click("#teach")
     tab.wait_for_selector("#teach-notice progress")
-    tab.wait_for_selector("#teach-losses-plot svg.marks")
-    tab.wait_for_selector("#teach-rates-plot svg.marks")
+    tab.wait_for_selector("#teach-losses svg.marks")
+    tab.wait_for_selector("#teach-rates svg.marks")
     picture(tab, "running")
     assert notice(tab, "done", "teach").startswith("Recorded: 1 of 12")
     assert tab.input_value(SENTENCE) != first
@@ -118,14 +118,16 @@ def test_a_dozen_sentences_become_a_model_of_ones_own(school, enter, clips, tmp_
 
     tab.click("#teach")
     tab.wait_for_selector("#teach-notice progress")
-    tab.wait_for_selector("#teach-losses-plot svg.marks")
-    tab.wait_for_selector("#teach-rates-plot svg.marks")
+    tab.wait_for_selector("#teach-losses svg.marks")
+    tab.wait_for_selector("#teach-rates svg.marks")
     picture(tab, "running")
     told = enter()  # meanwhile, somebody else
     for count, clip in enumerate(clips, start=1):
         give(told, clip, count)
     assert notice(tab, "done", "teach").startswith("2 sentences it had not heard")
     assert tab.locator("#teach-result li").count() == 2
+    for plot, lines in (("losses", {"learnt", "not learnt"}), ("rates", {"words", "characters"})):
+        assert lines <= set(tab.locator(f"#teach-{plot} .role-legend text").all_inner_texts())
     picture(tab, "done")
 
     with tab.expect_download() as saved:
@@ -159,7 +161,7 @@ def test_one_lesson_at_a_time_and_cancel_ends_it(enter, clips):
     assert notice(tab, "done", "teach").startswith("Cancelled")
     other.click("#teach")
     other.wait_for_selector("#teach-notice progress")
-    other.wait_for_selector("#teach-losses-plot svg.marks")
+    other.wait_for_selector("#teach-losses svg.marks")
     picture(other, "phone-running")
     other.wait_for_selector("#teach-result li")
     assert other.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
