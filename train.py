@@ -44,10 +44,13 @@ def main(argv: list[str]) -> int:
     log.info("Preset %s, %s", options.preset, flags.device_line(arguments))
     log.info("%s", flags.resolved(options, arguments))
 
-    # 1. Data: who said what, in which part; then the characters to spell it with.
+    # 1. Data: who said what, in which part; the characters to spell it with, words to expect.
     parts = training.load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"], folder)
+    if options.language_model != "none" and not options.dry_run:
+        said = parts.train["transcription"]
+        language_model.provide(folder, options.language_model, said, options.text)
 
     # 2. Model, with a CTC head as wide as the vocabulary.
     model, fresh = pretrained.load_model(options, processor, new)
@@ -62,9 +65,6 @@ def main(argv: list[str]) -> int:
     looked.save(folder)
     if options.dry_run:
         return 0
-    if options.language_model != "none":
-        said = parts.train["transcription"]
-        language_model.provide(folder, options.language_model, said, options.text)
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)

@@ -98,6 +98,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             raise OptionError(f"--{name} {value} is not one of {', '.join(choices)}.")
     augmentation.of(_given(argv, "augment", "none"), 16_000)
     from transformers import HfArgumentParser, TrainingArguments
+    from transformers.integrations import get_available_reporting_integrations
 
     class Parser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
@@ -123,6 +124,14 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:
         raise OptionError("--patience needs --load_best_model_at_end, to know which was best.")
+    if options.batch_seconds and _given(argv, "per_device_train_batch_size", ""):
+        raise OptionError(
+            f"--per_device_train_batch_size counts clips, but batches are of --batch_seconds "
+            f"{options.batch_seconds:g}: change that instead, or set it to 0."
+        )
+    for name in arguments.report_to:
+        if name not in get_available_reporting_integrations():
+            raise OptionError(f"--report_to {name} needs that package: `pip install {name}` first.")
     # The Trainer would push checkpoints at every save; train.py pushes the model once, at the end.
     options.push_to_hub, arguments.push_to_hub = arguments.push_to_hub, False
     # The collator reads the recordings itself, so the Trainer must not take their column away.

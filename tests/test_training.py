@@ -216,6 +216,8 @@ def test_every_preset_can_be_parsed(name):
         ("--case Upper", "--case Upper is not one of keep, lower, upper"),
         ("--test_size 0", "a part of the rows must be left"),
         ("--patience 3 --load_best_model_at_end False", "--patience needs"),
+        ("--per_device_train_batch_size 4", "--batch_seconds 64: change that instead, or set"),
+        ("--report_to nothing", "--report_to nothing needs that package"),
         ("--nonsense 1", "There is no option --nonsense"),
         ("--eval_strategy no", "save and eval strateg"),
     ],
