@@ -138,12 +138,13 @@ def test_from_opening_to_a_transcript_by_keyboard(visit):
 
 
 def test_record_and_stop_by_keyboard_keep_the_focus(visit):
-    page = visit()
+    page = visit(color_scheme="dark")
     page.click("button[role=tab]:has-text('Live')")
     page.locator("#live-record").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'live-stop'")
     page.wait_for_timeout(1_000)
+    assert page.evaluate(LOUDNESS, "#live-stop") >= CONTRAST
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.id === 'live-record'")
     page.wait_for_selector("#live-notice .notice:not(.busy)")
