@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from asr_core import benchmark, benchmark_inference
+import pytest
+
+from asr_core import (
+    audio,
+    benchmark,
+    benchmark_agreement,
+    benchmark_inference,
+    benchmark_programs,
+)
 
 
 def test_ratios_compare_the_same_round_and_the_first_round_does_not_count(monkeypatch):
@@ -29,3 +37,26 @@ def test_clips_are_of_2_to_20_seconds():
     lengths = sorted(len(sound) / benchmark_inference.RATE for sound in sounds)
     assert lengths[0] == 2
     assert lengths[-1] == 20
+
+
+def test_decoding_has_no_ratio():
+    assert benchmark.table("x", [benchmark.Row("WAV", 400.0)]).splitlines()[-1] == (
+        "| WAV | 400.0 |  |"
+    )
+
+
+@pytest.mark.parametrize("name", benchmark_inference.CODECS)
+def test_files_to_decode_are_as_long_as_is_said(monkeypatch, name):
+    monkeypatch.setattr(benchmark_inference, "DECODED", 3.0)
+    file = benchmark_inference.encode(name, benchmark_inference.CODECS[name])
+    sound = audio.load(file, benchmark_inference.RATE)
+    assert len(sound) / benchmark_inference.RATE == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.slow
+def test_memory_and_agreement_are_measured():
+    table = benchmark_programs.memory("embedded", (0.5, 1)).splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| 0.5 minutes", "| 1 minutes"]
+    agreement = benchmark_agreement.table("embedded", "sample", 3)
+    assert "on sample, 3 utterances" in agreement
+    assert agreement.count("%") == 5
