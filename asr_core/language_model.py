@@ -43,9 +43,9 @@ class Weights:
     unknown: float = -7.0  # for each word outside the vocabulary
     letter: float = -1.0  # and for each of its letters after the beginning that is known
     hotword: float = 1.5  # for each letter of a hotword
-    width: int = 24  # hypotheses kept
-    beam: float = 5.5  # those this much worse than the best are dropped
-    token: float = 4.0  # columns this much less probable than a frame's best are not tried
+    width: int = 50  # hypotheses kept
+    beam: float = 8.0  # those this much worse than the best are dropped
+    token: float = 5.0  # columns this much less probable than a frame's best are not tried
     skip: float = -0.01  # frames with a more probable blank than this extend nothing
 
     def __post_init__(self) -> None:
