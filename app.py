@@ -156,8 +156,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("asr_core").setLevel(logging.INFO)
     chosen = options(arguments)
-    # Ended like that by a host, too, we delete what visitors have left.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A host may end us like this: by way of an exit, what visitors have left is deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
     except AsrError as error:

@@ -180,7 +180,7 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
     try:
         yield view
         train, test = lesson.parts()
-        flags = _write(lesson, folder, train, test)
+        flags = write(lesson, folder, train, test)
         if not _begin(lesson, flags, folder):
             yield View(_notice("problem", "teach_taken", language))
             return
@@ -251,7 +251,7 @@ def _stop(process: subprocess.Popen | None) -> None:
         process.wait()
 
 
-def _write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> list[str]:
+def write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> list[str]:
     """The lesson as a data set in `folder`; returns the flags of `train.py` for it."""
     engine, data = lesson.engine, folder / "data"
     base = lesson.base or engine.choice().name

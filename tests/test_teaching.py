@@ -13,9 +13,10 @@ import pytest
 import soundfile as sf
 import tiny
 
-from asr_core import page, prompts, teaching
+from asr_core import data, page, prompts, teaching
 from asr_core.engine import Engine
 from asr_core.errors import AudioError, DataError, ModelError
+from asr_core.flags import parse
 from asr_core.phrases import say
 from asr_core.teaching import Lesson, teach
 
@@ -165,6 +166,19 @@ def test_what_was_taught_is_taught_anew_from_its_base(engine, lesson, pupil):
     assert engine.recognizer(first) is not before
     flags = json.loads((lesson.folder / "model" / "flags.json").read_text())
     assert flags["--model"] == "embedded"
+
+
+def test_another_model_learns_its_visitors_sentences_only(tmp_path):
+    engine = Engine(str(tiny.wav2vec2(tmp_path / "theirs")))
+    lesson = Lesson(engine, prompts.prompts(tiny.LETTERS))
+    for index in range(teaching.LEAST):
+        lesson.record(index, speech(tmp_path / "said.wav"), lesson.sentences[index])
+    train, test = lesson.parts()
+    options, _ = parse(teaching.write(lesson, tmp_path / "new", train, test))
+    assert options.model == str(tmp_path / "theirs")
+    for part, indices in (("train", train), ("test", test)):
+        said = set(data.load(options.dataset, split=part)["transcription"])
+        assert said == {lesson.sentences[index] for index in indices}
 
 
 def test_two_lessons_share_nothing_and_take_turns(engine, lesson, pupil, tmp_path):
