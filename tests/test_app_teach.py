@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import PATIENCE, App, notice, silence, transcript, upload, words
+from playwright.sync_api import expect
 
 from asr_core import page, teaching
 from asr_core.recognizer import Recognizer
@@ -56,6 +58,7 @@ def enter(school, chromium) -> Iterator:
             "tab", name="Teach it" if "en" in settings["locale"] else "가르치기"
         ).click()
         tab.wait_for_selector("#teach-numbers label")
+        expect(tab.locator(SENTENCE)).to_have_value(re.compile("."), timeout=PATIENCE)
         return tab
 
     yield open_tab
@@ -73,6 +76,14 @@ def give(tab, clip: page.Sample, count: int) -> None:
     tab.fill(SENTENCE, clip.sentence)
     tab.click("#teach-recording [data-testid=source-select] button >> nth=0")
     tab.set_input_files("#teach-recording input[type=file]", clip.path)
+    have(tab, count)
+    # The next sentence is shown, which has no recording yet.
+    expect(tab.locator(SENTENCE)).not_to_have_value(clip.sentence, timeout=PATIENCE)
+    tab.wait_for_selector("#teach-recording audio", state="detached")
+
+
+def have(tab, count: int) -> None:
+    """Wait until so many sentences are marked as recorded."""
     tab.wait_for_function(
         "count => [...document.querySelectorAll('#teach-numbers label')]"
         ".filter((label) => label.innerText.includes('✓')).length == count",
@@ -168,10 +179,9 @@ def test_recordings_can_be_heard_and_taken_back(enter, clips):
     give(tab, clips[0], 1)
     tab.click("#teach-numbers label >> nth=0")
     tab.wait_for_selector("#teach-recording audio")
-    assert tab.input_value(SENTENCE) == clips[0].sentence
+    expect(tab.locator(SENTENCE)).to_have_value(clips[0].sentence, timeout=PATIENCE)
     tab.click("#teach-recording button[aria-label=Clear]")
-    tab.wait_for_selector("#teach-numbers label:not(:has-text('✓')) >> nth=0")
-    assert tab.locator("#teach-numbers label:has-text('✓')").count() == 0
+    have(tab, 0)
 
 
 def test_silence_teaches_nothing(enter, tmp_path):

@@ -169,8 +169,8 @@ def test_a_wrong_command_line_shows_how_it_is_used(run, arguments):
         ("nonsense", ["nonsense"]),
         ("--freeze all", ["--freeze all", "feature_encoder"]),
         ("--vocabulary mine", ["--vocabulary mine", "data"]),
-        ("--case title", ["'title'", "lower"]),
-        ("--hangul letters", ["'letters'", "jamo"]),
+        ("--case title", ["--case title", "lower"]),
+        ("--hangul letters", ["--hangul letters", "jamo"]),
         ("--test_size 0", ["--test_size 0"]),
         ("--eval_strategy steps --eval_steps 50 --save_strategy epoch", ["strategy"]),
         (
