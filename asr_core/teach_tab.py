@@ -11,6 +11,7 @@ from asr_core.errors import AsrError
 from asr_core.phrases import say
 from asr_core.prompts import prompts
 from asr_core.teaching import Lesson
+from asr_core.transcribe_tab import recorder
 from asr_core.transcript_panel import LIVE_REGION
 
 
@@ -22,15 +23,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     sentence = gr.Textbox(
         label=i18n("teach_read"), info=i18n("teach_read_info"), elem_id="teach-sentence"
     )
-    recording = gr.Audio(
-        sources=["microphone", "upload"],
-        type="filepath",
-        label=i18n("recording"),
-        buttons=[],
-        waveform_options={"show_recording_waveform": False},
-        elem_id="teach-recording",
-        elem_classes="recording",
-    )
+    recording = recorder(i18n, "teach-recording")
     with gr.Row():
         start = gr.Button(i18n("teach"), variant="primary", elem_id="teach", scale=3)
         cancel = gr.Button(i18n("cancel"), visible=False, elem_id="teach-cancel", scale=1)

@@ -20,19 +20,24 @@ SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
 STRAGGLER = 0.5  # seconds
 
 
-def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
-    """`wishes` hold the fields of a `Wish`."""
-    clips = page.samples(Path(SAMPLES.name))
-    recording = gr.Audio(
+def recorder(i18n: gr.I18n, elem_id: str) -> gr.Audio:
+    """Where a visitor speaks or drops in a file."""
+    return gr.Audio(
         sources=["microphone", "upload"],
         type="filepath",
         label=i18n("recording"),
         buttons=[],
         # To draw a waveform, the browser would unpack the whole of it: an hour freezes the page.
         waveform_options={"show_recording_waveform": False},
-        elem_id="recording",
+        elem_id=elem_id,
         elem_classes="recording",
     )
+
+
+def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
+    """`wishes` hold the fields of a `Wish`."""
+    clips = page.samples(Path(SAMPLES.name))
+    recording = recorder(i18n, "recording")
     examples = gr.Examples(
         [[clip.path] for clip in clips],
         [recording],
