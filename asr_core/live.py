@@ -5,9 +5,9 @@
         caption = session.feed(samples, rate)     # caption.settled, caption.tentative
     transcript = session.finish()
 
-The model looks again at the last few seconds every `STEP`. What lies further back than `RIGHT` has
-been heard with all the context it needs: it is decoded for good and soon forgotten, so a second of
-speech costs the same in the first minute and in the sixtieth.
+Words settle in the very windows in which a file is read, so in the end they are the file's. Until
+a window is complete, what there is of it is looked at every `STEP`: a second of speech costs the
+same in the first minute and in the sixtieth.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asr_core.audio import Recording, mono
-from asr_core.recognizer import summary
+from asr_core.recognizer import OVERLAP, WHOLE, WINDOW, summary
 from asr_core.resampling import Resampler
 from asr_core.transcript import Transcript, Word
+from asr_core.windows import Cutter, Window
 
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
 
 STEP = 0.5  # seconds of new sound between two looks
-LEFT = 8.0  # seconds of settled sound that are looked at again, as context
-RIGHT = 2.0  # seconds of sound after a word before it settles
-CATCH_UP = 10.0  # seconds of new sound in one look at most, when much has come at once
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,14 @@ class LiveSession:
         self._decoder = recognizer.decoder()
         self._recording = Recording(None, name="The recording")
         self._resampler = Resampler(recognizer.rate)
-        self._step, self._left, self._right, self._catch_up = (
-            recognizer.in_frames(seconds) for seconds in (STEP, LEFT, RIGHT, CATCH_UP)
+        self._step, self._whole, length, overlap = (
+            recognizer.in_frames(seconds) for seconds in (STEP, WHOLE, WINDOW, OVERLAP)
         )
-        self._held = np.zeros(0, np.float32)  # context, what was looked at, what is new
-        self._context = 0  # samples of `_held` that are decoded for good
-        self._seen = 0  # samples of `_held` that were looked at
+        self._cutter = Cutter(length, overlap, whole=length)
+        self._heard = 0  # samples
+        # A file this short is heard in one piece, and so is this recording if it ends so soon.
+        self._short: list[np.ndarray] = []
+        self._new = np.zeros(0, np.float32)  # less than a step
 
     def feed(self, samples: np.ndarray, rate: int) -> Caption:
         """Hear what comes next and say what is known so far.
@@ -65,37 +65,55 @@ class LiveSession:
         `samples` are PCM of any type, of shape (samples,) or (samples, channels), in pieces of any
         length. Raises AudioError when they are not finite numbers, or `rate` is out of range.
         """
-        self._hear(self._resampler.feed(mono(np.asarray(samples)), rate))
+        self._new = np.concatenate([self._new, self._hear(samples, rate)])
         # Whole steps only: what is heard must not depend on how the sound was cut into pieces.
-        while steps := (len(self._held) - self._seen) // self._step:
-            self._look(self._seen + min(steps * self._step, self._catch_up))
+        whole = len(self._new) // self._step * self._step
+        if whole:
+            self._settle(self._new[:whole])
+            self._new = self._new[whole:]
+            self._look()
         return self.caption
 
     def finish(self) -> Transcript:
         """The whole, when the speaker has stopped. Raises AudioError when it is too little."""
-        self._hear(self._resampler.finish())
+        rest = self._resampler.finish()
+        self._note(rest)
         self._recording.close()
-        self._look(len(self._held), final=True)
+        if self._heard <= self._whole:
+            self._decoder = self._recognizer.decoder()
+            self._decode(Window(np.concatenate(self._short), 0, 0))
+        else:
+            self._settle(np.concatenate([self._new, rest]))
+            self._decode(self._cutter.rest())
         return summary(self._decoder.finish(), self._recording, complete=True)
 
-    def _hear(self, block: np.ndarray) -> None:
+    def _hear(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        block = self._resampler.feed(mono(np.asarray(samples)), rate)
+        self._note(block)
+        return block
+
+    def _note(self, block: np.ndarray) -> None:
         self._recording.note(block, self._recognizer.rate)
-        self._held = np.concatenate([self._held, block])
+        self._heard += len(block)
+        if self._heard <= self._whole:
+            self._short.append(block)
+        else:
+            self._short.clear()
 
-    def _look(self, end: int, final: bool = False) -> None:
-        """Run the model on `_held` up to `end`, and settle what has enough context after it."""
-        hop = self._recognizer.hop
-        (emissions,) = self._recognizer.forward([self._held[:end]])
-        fresh = emissions[self._context // hop :]
-        ready = len(fresh) if final else max(0, (end - self._context - self._right) // hop)
-        self._decoder.feed(fresh[:ready])
-        ahead = self._decoder.fork()
-        ahead.feed(fresh[ready:])
+    def _settle(self, block: np.ndarray) -> None:
+        """Decode for good the windows that are complete with `block`."""
+        for window in self._cutter.feed(block):
+            self._decode(window)
+
+    def _decode(self, window: Window) -> None:
+        (emissions,) = self._recognizer.forward([window.samples])
+        self._decoder.feed(self._recognizer.inner(window, emissions))
+
+    def _look(self) -> None:
+        """Decode what is held of the next window, to show it, and forget that again."""
+        window = self._cutter.rest()
+        (emissions,) = self._recognizer.forward([window.samples])
         settled = self._decoder.settled()
+        ahead = self._decoder.fork()
+        ahead.feed(self._recognizer.inner(window, emissions))
         self.caption = Caption(settled, ahead.finish()[len(settled) :])
-
-        self._context += ready * hop
-        forget = max(0, self._context - self._left)
-        self._held = self._held[forget:]
-        self._context -= forget
-        self._seen = end - forget

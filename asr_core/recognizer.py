@@ -179,10 +179,14 @@ class Recognizer:
         for batch in _batches(windows(blocks, *sizes), self.batch_size):
             outputs = self.forward([window.samples for window in batch])
             for window, output in zip(batch, outputs, strict=True):
-                end = len(output)
-                if window.right:
-                    end = (len(window.samples) - window.right) // self.hop
-                yield output[window.left // self.hop : end]
+                yield self.inner(window, output)
+
+    def inner(self, window: Window, emissions: np.ndarray) -> np.ndarray:
+        """The emissions of a window without those of its context."""
+        end = len(emissions)
+        if window.right:
+            end = (len(window.samples) - window.right) // self.hop
+        return emissions[window.left // self.hop : end]
 
     def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
         """The emissions of windows of equal length, each (samples,) at `rate`: one turn's work."""

@@ -21,21 +21,38 @@ class Window:
     right: int
 
 
-def windows(
-    blocks: Iterable[np.ndarray], length: int, overlap: int, whole: int
-) -> Iterator[Window]:
-    """Cut a stream into windows of `length` samples, `overlap` of context on each inner side.
+class Cutter:
+    """Cuts what it is fed into windows of `length` samples, `overlap` of context on inner sides.
 
     Their inner parts follow one another without gap. A recording of up to `whole` samples is left
     in one piece.
     """
-    held = np.zeros(0, np.float32)
-    left, limit = 0, whole
-    for block in blocks:
-        held = np.concatenate([held, block])
+
+    def __init__(self, length: int, overlap: int, whole: int) -> None:
+        self.held = np.zeros(0, np.float32)
+        self.left = 0  # samples of `held` that are context
+        self._length, self._overlap, self._limit = length, overlap, whole
+
+    def feed(self, block: np.ndarray) -> Iterator[Window]:
+        """The windows that are complete with `block`."""
+        self.held = np.concatenate([self.held, block])
         # One sample more than the limit must be there, or the last window would be only context.
-        while len(held) > limit:
-            yield Window(held[:length], left, overlap)
-            held = held[length - 2 * overlap :]
-            left, limit = overlap, length
-    yield Window(held, left, 0)
+        while len(self.held) > self._limit:
+            window = Window(self.held[: self._length], self.left, self._overlap)
+            self.held = self.held[self._length - 2 * self._overlap :]
+            self.left, self._limit = self._overlap, self._length
+            yield window
+
+    def rest(self) -> Window:
+        """What is held, as if nothing followed."""
+        return Window(self.held, self.left, 0)
+
+
+def windows(
+    blocks: Iterable[np.ndarray], length: int, overlap: int, whole: int
+) -> Iterator[Window]:
+    """The windows of a whole stream, as `Cutter` cuts it."""
+    cutter = Cutter(length, overlap, whole)
+    for block in blocks:
+        yield from cutter.feed(block)
+    yield cutter.rest()
