@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Weights:
     unknown: float = -7.0  # for each word outside the vocabulary
     letter: float = -1.0  # and for each of its letters after the beginning that is known
     hotword: float = 1.5  # for each letter of a hotword
+    prior: float = 0.0  # of the logarithms of `LanguageModel.heard`, which are taken away
     width: int = 50  # hypotheses kept
     beam: float = 8.0  # those this much worse than the best are dropped
     token: float = 5.0  # columns this much less probable than a frame's best are not tried
@@ -55,13 +56,19 @@ class Weights:
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """Back-off n-grams over `words`, the first three of which are `ngrams.SPECIAL`."""
+    """Back-off n-grams over `words`, the first three of which are `ngrams.SPECIAL`.
+
+    `heard` are the shares of tokens, the blank as "", in all that the acoustic model hears. It has
+    learnt which letters are common; the n-grams know that, too, and it should count only once
+    (Miao et al., 2015, https://arxiv.org/abs/1507.08240, section 3.2).
+    """
 
     words: tuple[str, ...]
     ngrams: search.Ngrams
     order: int
     weights: Weights = field(default_factory=Weights)
     name: str = ""
+    heard: dict[str, float] = field(default_factory=dict)
 
     def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of `text` as one whole sentence."""
@@ -183,11 +190,12 @@ def load(folder: str | Path) -> LanguageModel:
         known = {f.name for f in fields(Weights)}
         weights = Weights(**{k: v for k, v in settings["weights"].items() if k in known})
         words = tuple(tensors["words"].tobytes().decode().split("\n"))
+        heard = {str(k): float(v) for k, v in settings.get("heard", {}).items()}
         order = int(settings["order"])
         numbers = _unpack(tensors, order)
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"The language model in {folder} cannot be read: {error}.") from error
-    return LanguageModel(words, numbers, order, weights, str(folder))
+    return LanguageModel(words, numbers, order, weights, str(folder), heard)
 
 
 def find(model: str, wish: str = "auto") -> LanguageModel | None:
@@ -227,7 +235,7 @@ def _download(model: str) -> Path | None:
     return Path(paths[0]).parent
 
 
-def save_weights(folder: str | Path, weights: Weights, **about) -> None:
+def save_weights(folder: str | Path, weights: Weights, **about: Any) -> None:
     """Store tuned weights beside the n-grams, with what they were tuned on."""
     path = Path(folder, SETTINGS)
     settings = json.loads(path.read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ def _tune(options: argparse.Namespace) -> int:
     if not options.dry_run:
         # Names only: where they lie on this machine is nobody's business.
         names = [Path(name).name if Path(name).exists() else name for name in options.dataset]
-        about = {"tuned_on": names, "wer": round(found.wer, 4)}
+        about = {"heard": found.heard, "tuned_on": names, "wer": round(found.wer, 4)}
         language_model.save_weights(options.folder, found.weights, **about)
         print(f"{options.folder}: {found.weights}")
     return 0

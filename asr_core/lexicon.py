@@ -17,6 +17,7 @@ from asr_core.ngrams import SPECIAL
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
+RAREST = 1e-4  # share of a token that is hardly ever heard
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
 
 
@@ -78,7 +79,7 @@ class Vocabulary:
             alphabet,
             ngrams,
             _lexicon(spellings, letters, ngrams, weights),
-            _columns(alphabet, letters),
+            _columns(alphabet, letters, _favour(alphabet, language_model)),
             weights,
             language_model.begin if language_model else search.EMPTY,
         )
@@ -89,7 +90,18 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFD", text.lower()) if not text.isascii() else text.lower()
 
 
-def _columns(alphabet: Alphabet, letters: dict[str, int]) -> search.Columns:
+def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
+    """What is made good to each column for how seldom it is heard at all, next to the blank."""
+    heard = language_model.heard if language_model else {}
+    favour = np.zeros(len(alphabet.tokens))
+    for column, token in enumerate(alphabet.tokens):
+        if column != alphabet.blank and token in heard and heard.get(""):
+            rarity = np.log(heard[""] / max(heard[token], RAREST))
+            favour[column] = language_model.weights.prior * rarity
+    return favour
+
+
+def _columns(alphabet: Alphabet, letters: dict[str, int], favour: np.ndarray) -> search.Columns:
     codes = [
         [search.SPACE if c == " " else letters[c] for c in _fold(token)]
         if column != alphabet.blank
@@ -97,7 +109,8 @@ def _columns(alphabet: Alphabet, letters: dict[str, int]) -> search.Columns:
         for column, token in enumerate(alphabet.tokens)
     ]
     first = np.cumsum([0, *map(len, codes)]).astype(np.int32)
-    return search.Columns(np.array(list(itertools.chain(*codes)), np.int32), first, alphabet.blank)
+    spelt = np.array(list(itertools.chain(*codes)), np.int32)
+    return search.Columns(spelt, first, favour, alphabet.blank)
 
 
 def _lexicon(

@@ -61,6 +61,7 @@ class Columns(NamedTuple):
 
     letters: np.ndarray  # int32 codes, or SPACE
     first: np.ndarray  # (columns + 1,) int32
+    favour: np.ndarray  # (columns,) float64: added to what is heard, but not to confidence
     blank: int
 
 
@@ -223,6 +224,7 @@ def advance(
     width = len(beams)
     blank = columns.blank
     tried = np.empty(emissions.shape[1], np.int32)
+    weighed = np.empty(emissions.shape[1], np.float64)
     # What a column can at most add to the language score: within a word hope only shrinks.
     margins = np.full(emissions.shape[1], limits.hotword)
     for column in range(len(margins)):
@@ -243,10 +245,12 @@ def advance(
                 beams[i].score = beams[i].blank + beams[i].language
             continue
         stamp += 1
-        most = row.max() - limits.token
+        for column in range(len(row)):
+            weighed[column] = row[column] + columns.favour[column]
+        most = weighed.max() - limits.token
         trials = 0
         for column in range(len(row)):
-            if row[column] > most and columns.first[column] != columns.first[column + 1]:
+            if weighed[column] > most and columns.first[column] != columns.first[column + 1]:
                 tried[trials] = column
                 trials += 1
         made = 0
@@ -261,7 +265,7 @@ def advance(
             new.blank = totals[i] + row[blank]
             new.spelt = NEVER
             if old.last != blank:
-                new.spelt = old.spelt + row[old.last]
+                new.spelt = old.spelt + weighed[old.last]
                 if new.spelt > new.blank:
                     new.end = offset + frame + 1
                     new.peak = max(old.peak, row[old.last])
@@ -275,7 +279,7 @@ def advance(
             old = beams[i]
             for j in range(trials):
                 column = tried[j]
-                spelt = (old.blank if column == old.last else totals[i]) + row[column]
+                spelt = (old.blank if column == old.last else totals[i]) + weighed[column]
                 if spelt + old.language < best - limits.beam - margins[column]:
                     continue
                 prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -16,7 +16,7 @@ import numpy as np
 
 from asr_core import data, metrics, text
 from asr_core.audio import Recording
-from asr_core.decoding import Decoder, GreedyDecoder
+from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError, DataError
 from asr_core.language_model import LanguageModel, Weights
 
@@ -31,6 +31,7 @@ GRID = {
     "beta": (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
     "unknown": (-10.0, -7.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0),
     "letter": (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0),
+    "prior": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
 }
 ROUNDS = 3
 
@@ -50,6 +51,7 @@ class Tuning:
     """What was found, and what it costs and brings on the recordings it was found on."""
 
     weights: Weights
+    heard: dict[str, float]  # see `LanguageModel`
     wer: float
     greedy_wer: float
     default_wer: float
@@ -106,6 +108,8 @@ def tune(
     from asr_core.beam import BeamDecoder
     from asr_core.lexicon import Vocabulary
 
+    before = language_model
+    language_model = replace(before, heard=shares(recognizer.alphabet, heard.emissions))
     frame = recognizer.hop / recognizer.rate
     spelling = text.Spelling.of(recognizer.processor.tokenizer)
 
@@ -121,17 +125,20 @@ def tune(
         said = [text.normalize(" ".join(w.text for w in words), spelling) for words in decoded]
         return metrics.wer(said, heard.references), seconds
 
-    def with_weights(weights: Weights) -> tuple[float, float]:
-        known = Vocabulary.of(recognizer.alphabet, replace(language_model, weights=weights))
+    def with_model(language_model: LanguageModel) -> tuple[float, float]:
+        known = Vocabulary.of(recognizer.alphabet, language_model)
         return measure(lambda: BeamDecoder(known, frame))
+
+    def with_weights(weights: Weights) -> tuple[float, float]:
+        return with_model(replace(language_model, weights=weights))
 
     greedy, _ = measure(lambda: GreedyDecoder(recognizer.alphabet, frame))
     weights = language_model.weights
-    default = best = with_weights(weights)[0]
+    default, best = with_model(before)[0], with_weights(weights)[0]
     progress(f"WER {greedy:.4f} without a language model, {best:.4f} with {_short(weights)}")
     tried = {weights: best}
     for _ in range(ROUNDS):
-        before = weights
+        last = weights
         for name, values in GRID.items():
             for value in values:
                 candidate = replace(weights, **{name: value})
@@ -142,11 +149,12 @@ def tune(
                 key=tried.__getitem__,
             )
             progress(f"WER {tried[weights]:.4f} with {_short(weights)}")
-        if weights == before:
+        if weights == last:
             break
     best, seconds = with_weights(weights)
     return Tuning(
         weights,
+        language_model.heard,
         best,
         greedy,
         default,
@@ -154,6 +162,13 @@ def tune(
         heard.audio_seconds,
         seconds / heard.forward_seconds,
     )
+
+
+def shares(alphabet: Alphabet, emissions: Iterable[np.ndarray]) -> dict[str, float]:
+    """How much of all that is heard each token makes up; the blank is ""."""
+    mean = np.exp(np.concatenate(list(emissions))).mean(axis=0, dtype=np.float64)
+    columns = [i for i, token in enumerate(alphabet.tokens) if token or i == alphabet.blank]
+    return {alphabet.tokens[i]: round(float(mean[i]), 5) for i in columns}
 
 
 def _short(weights: Weights) -> str:

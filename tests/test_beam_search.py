@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from asr_core import language_model
+from asr_core import language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder
 from asr_core.errors import ModelError, OptionError
@@ -168,6 +169,39 @@ def test_a_word_put_right_by_the_language_model_is_less_sure(vocabulary):
     assert doubtful[1].confidence < clear[1].confidence
     assert doubtful[2] == clear[2]
     assert [word.start for word in doubtful] == [word.start for word in clear]
+
+
+def test_seldom_letters_count_as_if_they_were_common_but_are_not_surer(known):
+    emissions = chatter(300)
+    heard = tuning.shares(ALPHABET, [emissions])
+    assert set(heard) == set(ALPHABET.tokens)
+    fair = replace(known, heard=heard).with_weights(prior=0.7)
+    rarity = [np.log(heard[""] / heard[token]) if token else 0.0 for token in ALPHABET.tokens]
+    by_hand = decode(Vocabulary.of(ALPHABET, known), emissions + 0.7 * np.array(rarity))
+    said = decode(Vocabulary.of(ALPHABET, fair), emissions)
+    assert [(w.text, w.start) for w in said] == [(w.text, w.start) for w in by_hand]
+    assert text_of(said) != text_of(decode(Vocabulary.of(ALPHABET, known), emissions))
+    assert np.mean([w.confidence for w in said]) < np.mean([w.confidence for w in by_hand])
+
+
+def test_tuning_finds_weights_that_are_better(known):
+    said = [" ".join(np.random.default_rng(i).permutation(TEXT.upper().split())) for i in range(4)]
+    rng = np.random.default_rng(0)
+    noisy = [hear(text) + rng.normal(0, 3, (3 * len(text), len(ALPHABET.tokens))) for text in said]
+    noisy = [logits - np.logaddexp.reduce(logits, axis=1, keepdims=True) for logits in noisy]
+    ear = SimpleNamespace(
+        alphabet=ALPHABET,
+        hop=320,
+        rate=16_000,
+        processor=SimpleNamespace(
+            tokenizer=SimpleNamespace(get_vocab=lambda: dict.fromkeys(ALPHABET.tokens, 0))
+        ),
+    )
+    found = tuning.tune(ear, known, tuning.Heard(noisy, said, 4.0, 1.0), progress=lambda _: None)
+    assert found.wer < min(found.default_wer, found.greedy_wer)
+    tuned = replace(known, weights=found.weights, heard=found.heard)
+    again = [text_of(decode(Vocabulary.of(ALPHABET, tuned), emissions)) for emissions in noisy]
+    assert metrics.wer(again, said) == pytest.approx(found.wer)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100, 999])
