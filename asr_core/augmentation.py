@@ -1,4 +1,4 @@
-"""The same words in another room: speed, reverberation, noise and telephone, drawn at random.
+"""The same words elsewhere: speed, microphone, reverberation, noise, telephone, drawn at random.
 
 All of it works on mono float32 samples and costs less than decoding them. audiomentations was
 considered: it changes no speed as a tape would, and its rooms need recorded impulse responses.
@@ -14,7 +14,7 @@ import soxr
 
 from asr_core.errors import OptionError
 
-KINDS = ("speed", "reverberation", "noise", "telephone")
+KINDS = ("speed", "microphone", "reverberation", "noise", "telephone")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Augmentation:
     rate: int  # Hz
     speed: float = 0.8
     factors: tuple[float, float] = (0.87, 1.15)
+    microphone: float = 0.3
     reverberation: float = 0.25
     noise: float = 0.4
     decibels: tuple[float, float] = (5.0, 25.0)  # of speech above noise
@@ -37,6 +38,8 @@ class Augmentation:
         """A changed copy of `samples`, of another length when its speed is changed."""
         if rng.random() < self.speed:
             samples = change_speed(samples, rng.uniform(*self.factors))
+        if rng.random() < self.microphone:
+            samples = equalize(samples, self.rate, rng)
         if rng.random() < self.reverberation:
             samples = reverberate(samples, self.rate, rng)
         if rng.random() < self.noise:
@@ -70,6 +73,22 @@ def of(kinds: str, rate: int) -> Callable[[np.ndarray, np.random.Generator], np.
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Faster and higher by `factor`, as a tape would be (Ko et al., 2015)."""
     return soxr.resample(samples, factor, 1.0, quality="LQ").astype(np.float32, copy=False)
+
+
+def equalize(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Through a microphone that likes some bands and not others, and now and then misses one.
+
+    The missing band is SpecAugment's (Park et al., 2019), held for the whole utterance.
+    """
+    decibels = rng.normal(0, 4, size=16)
+    if rng.random() < 0.5:
+        band = rng.integers(len(decibels) - 1)
+        decibels[band : band + 2] = -30
+    frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
+    bands = np.linspace(0, np.log1p(rate / 2 / 700), len(decibels))  # even on the mel scale
+    curve = np.interp(np.log1p(frequencies / 700), bands, decibels)
+    spectrum = np.fft.rfft(samples) * 10 ** (curve / 20)
+    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
 
 
 def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -41,6 +41,7 @@ SAMPLE_RATE = 16_000  # Hz
 HOP = 480  # samples between frames of the model: 30 ms
 LONGEST = 17.0  # seconds of one utterance
 BANDS = 64  # of the filter bank
+FACTORS = (0.82, 1.22)  # of speed and pitch: a few synthetic speakers become many
 # The characters of facebook/wav2vec2-base-960h, in its order.
 SPELLING = text.Spelling(case="upper")
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
@@ -206,9 +207,17 @@ class Batches(torch.utils.data.Dataset):
         self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
         self.rough = Augmentation(
-            SAMPLE_RATE, speed=1.0, reverberation=0.15, noise=0.25, noises=noises
+            SAMPLE_RATE,
+            speed=1.0,
+            factors=FACTORS,
+            microphone=0.4,
+            reverberation=0.15,
+            noise=0.25,
+            noises=noises,
         )
-        self.clean = Augmentation(SAMPLE_RATE, 1.0, reverberation=0, noise=0, telephone=0)
+        self.clean = Augmentation(
+            SAMPLE_RATE, 1.0, FACTORS, microphone=0, reverberation=0, noise=0, telephone=0
+        )
         self.processor = processor
         self.collate = DataCollatorCTCWithPadding(processor)
         log.info(
@@ -310,7 +319,11 @@ def pretrain(
         train_sampling_strategy="sequential",
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": recipe.decay_steps, "min_lr_ratio": 0.01},
+        lr_scheduler_kwargs={
+            "num_decay_steps": recipe.decay_steps,
+            "decay_type": "linear",
+            "min_lr_ratio": 0.01,
+        },
         warmup_steps=recipe.warmup_steps,
         max_grad_norm=1.0,
         bf16=True,

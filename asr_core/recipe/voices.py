@@ -1,6 +1,7 @@
-"""Synthetic voices from Debian's espeak-ng, flite and festival packages.
+"""Synthetic voices from Debian's espeak-ng, flite and festival, and from SVOX pico.
 
     apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts
+    pip install ttspico
 
 `HELD_OUT` voices speak the test part of `sample` and nothing else: whatever is trained here has
 never heard them.
@@ -19,6 +20,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from asr_core.errors import DataError
+
 SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 
 
@@ -26,7 +29,7 @@ SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 class Voice:
     """One speaker of one engine; `speed` 1.0 and `pitch` 1.0 are the engine's own."""
 
-    engine: str  # "espeak-ng", "flite" or "festival"
+    engine: str  # one of `SHARES`
     name: str
     speed: float = 1.0
     pitch: float = 1.0
@@ -37,14 +40,20 @@ class Voice:
 
 
 ACCENTS = "en-us en-gb en-gb-x-rp en-us-nyc en-029 en-gb-x-gbclan en-gb-x-gbcwmd".split()
+# All of espeak-ng's but robots, whispers and those of `HELD_OUT`.
 VARIANTS = (
-    "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 Andy Annie Gene Lee Michael Mike Tweaky Alex "
-    "belinda ed edward linda max pablo steph quincy robert victor Denis aunty grandma john"
+    "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 klatt klatt2 klatt3 klatt4 klatt5 klatt6 Alex Alicia Andrea "
+    "Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen "
+    "RicishayMax RicishayMax2 RicishayMax3 Storm Tweaky adam anika announcer antonio aunty belinda "
+    "benjamin boris caleb david ed edward edward2 grandma grandpa gustave iven iven2 iven3 iven4 "
+    "john kaukovalta linda marcelo max michel miguel norbert pablo paul pedro quincy rob robert "
+    "sandro shelby steph steph2 steph3 travis victor zac"
 ).split()
 TRAIN = (
     [Voice("espeak-ng", f"{accent}+{variant}") for accent in ACCENTS for variant in VARIANTS]
     + [Voice("flite", name) for name in ("kal16", "awb", "slt")]
     + [Voice("festival", name) for name in ("kal_diphone", "cmu_us_slt_arctic_hts")]
+    + [Voice("pico", name) for name in ("en-US", "en-GB")]
 )
 HELD_OUT = [
     Voice("espeak-ng", "en-gb-scotland+f5"),
@@ -52,7 +61,7 @@ HELD_OUT = [
     Voice("flite", "rms"),
     Voice("festival", "ked_diphone"),
 ]
-SHARES = {"espeak-ng": 0.62, "flite": 0.3, "festival": 0.08}  # of utterances
+SHARES = {"espeak-ng": 0.4, "flite": 0.24, "festival": 0.1, "pico": 0.26}  # of utterances
 
 
 def draw(rng: random.Random, voices: list[Voice] = TRAIN) -> Voice:
@@ -60,17 +69,20 @@ def draw(rng: random.Random, voices: list[Voice] = TRAIN) -> Voice:
     engines = sorted({voice.engine for voice in voices})
     engine = rng.choices(engines, [SHARES[name] for name in engines])[0]
     voice = rng.choice([voice for voice in voices if voice.engine == engine])
-    return Voice(engine, voice.name, rng.uniform(0.75, 1.2), rng.uniform(0.8, 1.25))
+    return Voice(engine, voice.name, rng.uniform(0.75, 1.2), rng.uniform(0.7, 1.5))
 
 
 def speak(text: str, voice: Voice) -> np.ndarray:
     """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "speech.wav")
-        run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
-        command, script = run(text, voice, path)
-        subprocess.run(command, input=script.encode(), check=True, capture_output=True)
-        samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
+    if voice.engine == "pico":
+        samples, rate = _pico(text, voice), SAMPLE_RATE
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "speech.wav")
+            run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
+            command, script = run(text, voice, path)
+            subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+            samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
     samples = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
     peak = float(np.abs(samples).max(initial=0))
     return samples * (0.5 / peak) if peak else samples
@@ -95,3 +107,13 @@ def _festival(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
         f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{path}" \'riff)\n'
     )
     return ["festival", "--pipe"], script
+
+
+def _pico(text: str, voice: Voice) -> np.ndarray:
+    try:
+        from ttspico import TtsEngine  # has no program of its own
+    except ImportError as error:
+        raise DataError("The voices of pico are not here: `pip install ttspico`.") from error
+    engine = TtsEngine(voice.name)
+    engine.rate, engine.pitch = round(100 * voice.speed), round(100 * voice.pitch)
+    return np.frombuffer(engine.speak(text) or b"", dtype=np.int16).astype(np.float32) / 32768
