@@ -40,8 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=12, help="of 2 to 20 seconds, for inference")
     parser.add_argument("--minutes", type=float, default=180, help="of the long file, for memory")
     parser.add_argument("--model", default="embedded", help="for memory and agreement")
-    parser.add_argument("--dataset", default="sample", help="for agreement, as for `evaluate`")
-    parser.add_argument("--max_samples", type=int, help="for agreement: of the first rows only")
+    parser.add_argument(
+        "--dataset", default="sample", help="for agreement and training, as for `evaluate`"
+    )
+    parser.add_argument("--test_dataset", default="sample", help="for training: to measure on")
+    parser.add_argument("--max_samples", type=int, help="of the first rows of --dataset only")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -53,7 +56,9 @@ def run(options: argparse.Namespace) -> None:
         from asr_core import benchmark_training
 
         rows = benchmark_training.measure(options.rounds)
-        print(benchmark_training.table(rows, benchmark_training.accuracy()))
+        data = options.dataset, options.test_dataset, options.max_samples
+        learnt = [benchmark_training.accuracy(head, *data) for head in ("fresh", "trained")]
+        print(benchmark_training.table(rows, learnt))
         lists, ours = (size / 1e6 for size in benchmark_training.disk())
         print(
             f"\nPrepared data on disk: {lists:.2f} MB as the guide's lists, {ours:.2f} MB as ours."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +40,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Word error rates of a model that learnt from `utterances`, before and after each way."""
+    """(WER, CER) of a model that learnt from `utterances`, before and after each way."""
 
+    head: str  # "fresh", as the guide's on facebook/wav2vec2-base, or "trained"
     utterances: int
-    before: float
-    after: tuple[float, ...]
+    tested: int  # other utterances, on which the rates are measured
+    before: tuple[float, float]
+    after: tuple[tuple[float, float], ...]
 
 
 def measure(rounds: int = 3) -> list[Row]:
     """Time both ways in turns; random weights of wav2vec2-base's shape."""
     processor = _processor()
-    clips = _prepare(f"train[:{CLIPS}]", processor)
+    clips = _prepare("sample", f"train[:{CLIPS}]", processor)
     paces: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds + 1):
@@ -62,21 +65,40 @@ def measure(rounds: int = 3) -> list[Row]:
     return [Row(name, *np.median(taken[1:], axis=0)) for name, taken in paces.items()]
 
 
-def accuracy(epochs: int = EPOCHS) -> Accuracy:
-    """What the embedded model learns from the sample, from the same utterances both ways."""
+def accuracy(
+    head: str,
+    dataset: str = "sample",
+    test: str = "sample",
+    most: int | None = None,
+    epochs: int = EPOCHS,
+) -> Accuracy:
+    """What the embedded model learns from `most` rows of `dataset`, the same ones both ways.
+
+    With a "fresh" head it must learn the letters anew. The test rows are of the split "test" in
+    the sample, and all that there are in any other.
+    """
     processor = _processor()
-    train, test = _prepare("train", processor), _prepare("test", processor)
-    before, after = 0.0, []
+    train = _prepare(dataset, "train" if most is None else f"train[:{most}]", processor)
+    tests = _prepare(test, "test" if test == "sample" else "train", processor)
+    before, after = (0.0, 0.0), []
     with tempfile.TemporaryDirectory() as folder:
         for way in WAYS.values():
             # The learning rate goes its whole course, and not only the beginning of it.
             course = ["--num_train_epochs", str(epochs)]
             course += ["--warmup_steps", str(GUIDE_WARM_UP)] if "guide" in way else []
-            trainer = _trainer((*way, *course), folder, processor, train, test)
-            before = trainer.evaluate()["eval_wer"]
+            trainer = _trainer((*way, *course), folder, processor, train, tests)
+            if head == "fresh":
+                torch.manual_seed(0)
+                trainer.model.lm_head.reset_parameters()
+            before = _rates(trainer)
             training.run(trainer, None)
-            after.append(trainer.evaluate()["eval_wer"])
-    return Accuracy(epochs * len(train), before, tuple(after))
+            after.append(_rates(trainer))
+    return Accuracy(head, epochs * len(train), len(tests), before, tuple(after))
+
+
+def _rates(trainer: training.CTCTrainer) -> tuple[float, float]:
+    measured = trainer.evaluate()
+    return measured["eval_wer"], measured["eval_cer"]
 
 
 def disk() -> tuple[int, int]:
@@ -92,27 +114,35 @@ def disk() -> tuple[int, int]:
     return int(lists), ours
 
 
-def table(rows: list[Row], learnt: Accuracy) -> str:
-    """Markdown: speed, its ratio to the guide, waiting, and word error rates."""
+def table(rows: list[Row], learnt: list[Accuracy]) -> str:
+    """Markdown: speed, its ratio to the guide, waiting, and error rates."""
+    titles = [
+        f"WER / CER after {one.utterances:,} utterances, {one.head} head, on {one.tested} others"
+        for one in learnt
+    ]
     lines = [
-        "| fine-tuning | audio s per s | ratio | waiting for audio "
-        f"| WER after {learnt.utterances} utterances ({learnt.before:.3f} before) |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        f"| fine-tuning | audio s per s | ratio | waiting for audio | {' | '.join(titles)} |",
+        f"| --- | ---: | ---: | ---: |{' ---: |' * len(learnt)}",
+        f"| before | | | | {_rates_of(one.before for one in learnt)} |",
     ]
     lines += [
         f"| {row.name} | {row.speed:.2f} | {row.speed / rows[0].speed:.1f} | {row.waiting:.1%} "
-        f"| {wer:.3f} |"
-        for row, wer in zip(rows, learnt.after, strict=True)
+        f"| {_rates_of(one.after[index] for one in learnt)} |"
+        for index, row in enumerate(rows)
     ]
     return "\n".join(lines)
+
+
+def _rates_of(pairs: Iterable[tuple[float, float]]) -> str:
+    return " | ".join(f"{wer:.3f} / {cer:.3f}" for wer, cer in pairs)
 
 
 def _processor() -> ProcessorMixin:
     return AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
 
 
-def _prepare(split: str, processor: ProcessorMixin) -> datasets.Dataset:
-    return preparation.prepare(data.load("sample", split=split), processor, _frames).rows
+def _prepare(name: str, split: str, processor: ProcessorMixin) -> datasets.Dataset:
+    return preparation.prepare(data.load(name, split=split), processor, _frames).rows
 
 
 def _frames(samples: int) -> int:
