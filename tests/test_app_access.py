@@ -78,6 +78,13 @@ def test_everything_that_can_be_reached_has_a_name(visit, locale):
             assert {name for name in english if "↓" not in name} == set()
 
 
+def test_a_fold_tells_whether_it_is_open(visit):
+    page = visit()
+    page.get_by_role("button", name="Correct the text", expanded=False).click()
+    page.get_by_role("button", name="Correct the text", expanded=True).click()
+    page.get_by_role("button", name="Correct the text", expanded=False).wait_for()
+
+
 def test_what_happens_is_read_out(visit, tmp_path):
     page = visit()
     page.click("#transcribe")

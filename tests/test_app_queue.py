@@ -10,6 +10,7 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 
 from asr_core import page
+from asr_core.phrases import say
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +30,7 @@ def words(visitor):
 
 def test_visitors_are_served_in_turns_and_know_their_place(app, visit, tmp_path):
     path = long_recording(tmp_path / "long.wav", MINUTES)
-    visitors = [visit() for _ in range(page.VISITORS + 2)]
+    visitors = [visit() for _ in range(page.VISITORS + 1)] + [visit(locale="ko-KR")]
     visitors[0].click("#samples button >> nth=0")
     transcript(visitors[0])
     before = app.megabytes()
@@ -40,8 +41,8 @@ def test_visitors_are_served_in_turns_and_know_their_place(app, visit, tmp_path)
     for visitor in served:
         notice(visitor, "busy")
         expect(words(visitor)).not_to_have_count(0)
-    for visitor, rank in ((fifth, "1/"), (sixth, "2/")):
-        expect(place(visitor)).to_contain_text(f"queue: {rank}")
+    for visitor, rank in ((fifth, "queue: 1/"), (sixth, "대기 순서: 2/")):
+        expect(place(visitor)).to_contain_text(rank)
         place(visitor).scroll_into_view_if_needed()
         expect(place(visitor)).to_be_in_viewport()
     assert app.megabytes() - before < len(served) * WHOLE / 2
@@ -49,12 +50,12 @@ def test_visitors_are_served_in_turns_and_know_their_place(app, visit, tmp_path)
     served[0].click("#cancel")
     expect(words(fifth)).not_to_have_count(0)
     expect(words(sixth)).to_have_count(0)
-    expect(place(sixth)).to_contain_text("queue: 1/")
+    expect(place(sixth)).to_contain_text("대기 순서: 1/")
     for visitor in (*served[1:], fifth):
         visitor.click("#cancel")
     expect(words(sixth)).not_to_have_count(0)
     sixth.click("#cancel")
-    assert notice(sixth, "done").startswith("Cancelled")
+    assert notice(sixth, "done") == say("cancelled", "ko")
 
 
 def test_many_programs_at_once_all_get_their_own_answer(app, tmp_path):
