@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     speech.add_argument("--text", type=Path, required=True, help="folder of *.txt.xz")
     speech.add_argument("--output", type=Path, required=True, help="folder for parquet shards")
     speech.add_argument("--hours", type=float, default=20.0)
+    speech.add_argument("--first", type=int, default=0, help="number of the first shard: its seed")
     speech.add_argument("--processes", type=int)
 
     train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")
@@ -60,7 +61,7 @@ def _run(options: argparse.Namespace, settings: type) -> None:
     if options.command == "synthesize":
         from asr_core.recipe.synthesize import synthesize
 
-        synthesize(options.text, options.output, options.hours, options.processes)
+        synthesize(options.text, options.output, options.hours, options.processes, options.first)
     elif options.command == "pretrain":
         from asr_core.recipe.pretrain import pretrain
 

@@ -100,8 +100,13 @@ def shard(seed: int, texts: dict[str, list[str]], path: Path) -> float:
     return seconds
 
 
-def synthesize(text: Path, output: Path, hours: float, processes: int | None = None) -> None:
-    """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there."""
+def synthesize(
+    text: Path, output: Path, hours: float, processes: int | None = None, first: int = 0
+) -> None:
+    """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there.
+
+    Shards are numbered from `first` on: other numbers are other sentences and other voices.
+    """
     texts = sentences(text)
     if not texts:
         raise DataError(f"There is no text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
@@ -109,8 +114,9 @@ def synthesize(text: Path, output: Path, hours: float, processes: int | None = N
     done = 0.0
     with multiprocessing.Pool(processes, _adopt, (texts,)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
-        jobs = [(seed, output / f"synthetic-{seed:05d}.parquet") for seed in range(int(hours * 6))]
-        for seed, seconds in enumerate(pool.imap(_shard, jobs)):
+        seeds = range(first, first + int(hours * 6))
+        jobs = [(seed, output / f"synthetic-{seed:05d}.parquet") for seed in seeds]
+        for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds
             log.info("shard %d: %.1f of %.1f hours", seed, done / 3600, hours)
             if done >= hours * 3600:
