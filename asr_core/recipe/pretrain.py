@@ -28,7 +28,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from asr_core import audio, text
+from asr_core import audio, models, text
 from asr_core.augmentation import Augmentation
 from asr_core.collator import DataCollatorCTCWithPadding
 from asr_core.errors import DataError
@@ -312,6 +312,8 @@ def pretrain(
     log.info("%.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
     batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     cuda = torch.cuda.is_available()
+    half = cuda or models.fast_bfloat16()
+    log.info("On a %s, in %s", "GPU" if cuda else "CPU", "bfloat16" if half else "float32")
     arguments = TrainingArguments(
         output_dir=str(output),
         max_steps=recipe.steps,
@@ -326,7 +328,7 @@ def pretrain(
         },
         warmup_steps=recipe.warmup_steps,
         max_grad_norm=1.0,
-        bf16=True,
+        bf16=half,
         use_cpu=not cuda,
         dataloader_num_workers=8 if cuda else 1,
         dataloader_prefetch_factor=4,
