@@ -166,7 +166,7 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recognizer(options: argparse.Namespace, model: str) -> Recognizer:
-    from asr_core.recognizer import Recognizer
+    from asr_core import Recognizer
 
     return Recognizer(
         model, options.device, options.dtype, options.language_model, options.hotwords

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from asr_core import models
 from asr_core.errors import ModelError
 from asr_core.models import Choice
@@ -139,9 +141,12 @@ def gpu(function: Callable) -> Callable:
 
 
 def _load(name: str) -> Recognizer:
-    from asr_core.recognizer import Recognizer
+    from asr_core import Recognizer
 
-    return Recognizer(name)
+    recognizer = Recognizer(name)
+    # Newly installed, the beam search is compiled on the first call: no visitor waits for that.
+    recognizer.transcribe((recognizer.rate, np.zeros(recognizer.rate, np.float32)))
+    return recognizer
 
 
 def _succeeded(job: Future | None) -> bool:

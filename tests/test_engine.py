@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -105,3 +107,12 @@ def test_bad_hotwords_are_one_sentence(embedded, hotwords, sentence):
 
 def test_wishes_that_change_nothing_cost_nothing(embedded):
     assert embedded.using(True, "") is embedded.using(False, " , ") is embedded
+
+
+def test_what_is_compiled_is_compiled_before_a_model_is_ready():
+    script = "from asr_core import engine, search; engine.Engine('embedded').recognizer();"
+    script += "print(len(search.advance.signatures), len(search.best_ending.signatures))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.split() == ["1", "1"], done.stderr
