@@ -48,9 +48,9 @@ def main(argv: list[str]) -> int:
     parts = training.load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"], folder)
-    if options.language_model != "none" and not options.dry_run:
-        said = parts.train["transcription"]
-        language_model.provide(folder, options.language_model, said, options.text)
+    words = language_model.wish(options, new)
+    if words != "none" and not options.dry_run:
+        language_model.provide(folder, words, parts.train["transcription"], options.text)
 
     # 2. Model, with a CTC head as wide as the vocabulary.
     model, fresh = pretrained.load_model(options, processor, new)

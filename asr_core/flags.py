@@ -78,8 +78,11 @@ class Options:
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint"})
     dry_run: bool = field(default=False, metadata={"help": "report on the data and stop"})
     language_model: str = field(
-        default="none",
-        metadata={"help": "to save with the model: a directory, or 'build' from the transcripts"},
+        default="auto",
+        metadata={
+            "help": "to save with the model: a directory, 'build' from the transcripts, 'none', or "
+            "'auto', that of the model it starts from while its characters stay"
+        },
     )
     text: list[str] = field(
         default_factory=list, metadata={"help": "more text files for `--language_model build`"}

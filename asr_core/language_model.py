@@ -23,6 +23,7 @@ from asr_core.text import normalize
 
 if TYPE_CHECKING:
     from asr_core import search
+    from asr_core.flags import Options
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,20 @@ def build(
     return load(output)
 
 
+def wish(options: Options, new: bool) -> str:
+    """What `provide` is to put beside a model that is fine-tuned, or "none".
+
+    "auto" is what the model it starts from has, unless the characters are `new`.
+    """
+    if options.language_model != "auto":
+        return options.language_model
+    folder = None if new else _folder_of(options.model)
+    if folder is None:
+        return "none"
+    log.info("The language model of %s comes along (not with --language_model none)", options.model)
+    return str(folder)
+
+
 def provide(
     model_folder: str | Path, wish: str, transcripts: Iterable[str], texts: Sequence[str] = ()
 ) -> LanguageModel:
@@ -128,9 +143,10 @@ def provide(
     output = Path(model_folder, FOLDER)
     if wish != "build":
         load(wish)
-        output.mkdir(parents=True, exist_ok=True)
-        for name in (NUMBERS, SETTINGS):
-            shutil.copyfile(Path(wish, name), output / name)
+        if Path(wish).resolve() != output.resolve():
+            output.mkdir(parents=True, exist_ok=True)
+            for name in (NUMBERS, SETTINGS):
+                shutil.copyfile(Path(wish, name), output / name)
         return load(output)
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "transcripts.txt")

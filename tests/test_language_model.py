@@ -16,6 +16,7 @@ import pytest
 from asr_core import language_model, ngrams, search
 from asr_core.__main__ import main
 from asr_core.errors import DataError, ModelError, OptionError
+from asr_core.flags import parse
 from asr_core.text import normalize
 
 TEXT = """I want to pay my bill
@@ -192,6 +193,24 @@ def test_it_is_found_again_in_the_folder_of_its_model(text, tmp_path):
     assert "bank" in language_model.find("embedded", str(folder / language_model.FOLDER)).words
 
 
+@pytest.mark.parametrize(
+    ("flags", "new", "kept"),
+    [
+        ("", False, True),
+        ("", True, False),  # other characters: another language, perhaps
+        ("--language_model none", False, False),
+    ],
+)
+def test_fine_tuning_keeps_it_while_the_characters_stay(tmp_path, flags, new, kept):
+    options, _ = parse(["--preset", "quickstart", *flags.split()])
+    wish = language_model.wish(options, new)
+    assert (wish != "none") == kept
+    if kept:
+        language_model.provide(tmp_path, wish, [])
+        language_model.provide(tmp_path, str(tmp_path / "language_model"), [])  # where it is
+        assert language_model.find(str(tmp_path)).words == language_model.find("embedded").words
+
+
 def test_without_numba_one_sentence_says_what_to_do(text, tmp_path):
     language_model.build([text], tmp_path / "lm")
     code = f"""
@@ -199,6 +218,7 @@ import sys
 sys.modules["numba"] = None
 from asr_core import language_model
 from asr_core.errors import OptionError
+from asr_core.flags import parse
 assert language_model.find("embedded", "none") is None
 try:
     language_model.load({str(tmp_path / "lm")!r})
