@@ -51,7 +51,7 @@ def test_korean_from_a_folder_of_recordings(recordings, tmp_path, caplog):
     flags = (
         "--preset quickstart --train_split train --eval_split train --vocabulary data "
         "--hangul jamo --max_steps 120 --learning_rate 1e-3 --batch_seconds 20 "
-        "--eval_strategy no --save_strategy no --load_best_model_at_end False"
+        "--eval_strategy no --save_strategy no --load_best_model_at_end False --augment none"
     ).split()
     done = train.main(["--dataset", str(recordings), "--output_dir", str(folder), *flags])
     assert done == 0
