@@ -144,8 +144,11 @@ def _load(name: str) -> Recognizer:
     from asr_core import Recognizer
 
     recognizer = Recognizer(name)
-    # Newly installed, the beam search is compiled on the first call: no visitor waits for that.
-    recognizer.transcribe((recognizer.rate, np.zeros(recognizer.rate, np.float32)))
+    # Newly installed, the beam search is compiled on the first call: no visitor waits for that. The
+    # model is left alone: on ZeroGPU it may run only in the processes that are forked from here.
+    decoder = recognizer.decoder()
+    decoder.feed(np.zeros((1, len(recognizer.alphabet.tokens)), np.float32))
+    decoder.finish()
     return recognizer
 
 

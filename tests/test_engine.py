@@ -109,8 +109,9 @@ def test_wishes_that_change_nothing_cost_nothing(embedded):
     assert embedded.using(True, "") is embedded.using(False, " , ") is embedded
 
 
-def test_what_is_compiled_is_compiled_before_a_model_is_ready():
-    script = "from asr_core import engine, search; engine.Engine('embedded').recognizer();"
+def test_what_is_compiled_is_compiled_before_a_model_is_ready_and_without_running_it():
+    script = "from asr_core import engine, search; from asr_core.recognizer import Recognizer;"
+    script += "Recognizer.forward = None; engine.Engine('embedded').recognizer();"
     script += "print(len(search.advance.signatures), len(search.best_ending.signatures))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
