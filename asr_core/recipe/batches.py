@@ -1,0 +1,145 @@
+"""What the embedded model is trained on: utterances drawn, changed and padded to batches."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+import torch
+from transformers import Wav2Vec2Processor
+
+from asr_core import audio, text
+from asr_core.augmentation import Augmentation
+from asr_core.collator import DataCollatorCTCWithPadding
+from asr_core.errors import DataError
+from asr_core.recipe.settings import Recipe
+
+log = logging.getLogger("asr_core")
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = 480  # samples between frames of the model: 30 ms
+LONGEST = 17.0  # seconds of one utterance
+FACTORS = (0.82, 1.22)  # of speed and pitch: a few synthetic speakers become many
+SPELLING = text.Spelling(case="upper")
+# Shares of the human utterances, by the start of the file's name.
+HUMAN_SHARES = {"speechocean762": 0.36, "librispeech": 0.34, "wuw": 0.2, "speech_commands": 0.1}
+
+
+class Corpus:
+    """Utterances of some parquet files in memory, sorted by duration."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        utterances: list[tuple[np.ndarray, str]] = []
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches(columns=["audio", "transcription"]):
+                for row in batch.to_pylist():
+                    samples = _decode(row["audio"]["bytes"])
+                    if len(samples) <= LONGEST * SAMPLE_RATE:
+                        # Half the memory: all of it stays there.
+                        samples = (samples * 32767).astype(np.int16)
+                        utterances.append((samples, text.normalize(row["transcription"], SPELLING)))
+        utterances.sort(key=lambda utterance: len(utterance[0]))
+        self.utterances = utterances
+        self.lengths = np.array([len(samples) for samples, _ in utterances])
+
+    def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
+        """An utterance of about `length` samples."""
+        middle = np.searchsorted(self.lengths, length)
+        reach = max(20, len(self.lengths) // 25)
+        index = int(middle + rng.integers(-reach, reach + 1))
+        samples, transcript = self.utterances[min(max(index, 0), len(self.utterances) - 1)]
+        return samples.astype(np.float32) / 32767, transcript
+
+
+def _decode(recording: bytes) -> np.ndarray:
+    if recording.startswith(b"RIFF"):  # what `synthesize` wrote needs no ffmpeg: minutes are saved
+        samples, rate = soundfile.read(io.BytesIO(recording), dtype="float32")
+        if rate == SAMPLE_RATE:
+            return samples
+    return audio.load(recording, SAMPLE_RATE)
+
+
+class Words(Corpus):
+    """Single words, drawn as short sequences, so that no word is learnt as a whole utterance."""
+
+    def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
+        count = max(1, min(12, round(length / SAMPLE_RATE)))
+        drawn = [self.utterances[i] for i in rng.integers(len(self.utterances), size=count)]
+        samples = np.concatenate([samples for samples, _ in drawn]).astype(np.float32) / 32767
+        return samples, " ".join(transcript for _, transcript in drawn)
+
+
+class Batches(torch.utils.data.Dataset):
+    """Batch `index`, made from its number: draws, augments and pads about `batch_seconds`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        processor: Wav2Vec2Processor,
+        speech: list[Path],
+        synthetic: Path,
+        noise: Path,
+    ) -> None:
+        self.recipe = recipe
+        for folder, pattern in ((synthetic, "*.parquet"), (noise, "*.ogg")):
+            if not any(folder.glob(pattern)):
+                raise DataError(f"There is no {pattern} in {folder}.")
+        self.synthetic = Corpus(sorted(synthetic.glob("*.parquet")))
+        files = {name: [p for p in speech if p.name.startswith(name)] for name in HUMAN_SHARES}
+        self.human = [
+            (Words if name == "speech_commands" else Corpus)(paths)
+            for name, paths in files.items()
+            if paths
+        ]
+        shares = np.array([HUMAN_SHARES[name] for name, paths in files.items() if paths])
+        self.shares = shares / shares.sum() if len(shares) else shares
+        noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
+        self.rough = Augmentation(
+            SAMPLE_RATE,
+            speed=1.0,
+            factors=FACTORS,
+            microphone=0.4,
+            reverberation=0.15,
+            noise=0.25,
+            noises=noises,
+        )
+        self.clean = Augmentation(
+            SAMPLE_RATE, 1.0, FACTORS, microphone=0, reverberation=0, noise=0, telephone=0
+        )
+        self.processor = processor
+        self.collate = DataCollatorCTCWithPadding(processor)
+        log.info(
+            "%.1f h of synthetic and %.1f h of human speech, %d noises",
+            self.synthetic.lengths.sum() / SAMPLE_RATE / 3600,
+            sum(corpus.lengths.sum() for corpus in self.human) / SAMPLE_RATE / 3600,
+            len(noises),
+        )
+
+    def __len__(self) -> int:
+        return self.recipe.steps
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, index))
+        length = int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
+        if rng.random() < 0.3:  # LibriSpeech's sentences are longer than the synthetic ones
+            length = int(rng.uniform(4, 16) * SAMPLE_RATE)
+        rows: list[dict] = []
+        longest = 0
+        while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
+            corpus = self.synthetic
+            if self.human and rng.random() < recipe.human_share:
+                corpus = self.human[rng.choice(len(self.human), p=self.shares)]
+            samples, transcript = corpus.draw(rng, length)
+            samples = (self.rough if index >= recipe.clean_steps else self.clean)(samples, rng)
+            row = self.processor(samples, sampling_rate=SAMPLE_RATE)
+            labels = self.processor.tokenizer(transcript).input_ids
+            unknown = self.processor.tokenizer.unk_token_id in labels
+            if labels and not unknown and text.frames_needed(labels) < len(samples) // HOP - 1:
+                rows.append({"input_values": row.input_values[0], "labels": labels})
+                longest = max(longest, len(samples))
+        return self.collate(rows)
