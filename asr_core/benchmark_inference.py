@@ -54,8 +54,8 @@ def against_the_guide(count: int, rounds: int) -> list[Row]:
             "wav2vec2-base's shape: the guide's `pipeline(...)`": lambda: elsewhere.submit(
                 _by_guide, folder, count
             ).result(),
-            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _one_by_one(plain, sounds),
-            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _one_by_one(best, sounds),
+            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _many(plain, sounds),
+            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _many(best, sounds),
         }
         return measure(ways, sum(map(len, sounds)) / RATE, rounds)
 
@@ -145,6 +145,6 @@ def save_base(folder: Path) -> None:
     Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=len(tokenizer))).save_pretrained(folder)
 
 
-def _one_by_one(recognizer: Recognizer, sounds: list[np.ndarray]) -> None:
+def _many(recognizer: Recognizer, sounds: list[np.ndarray]) -> None:
     for _ in recognizer.transcribe_many((RATE, sound) for sound in sounds):
         pass

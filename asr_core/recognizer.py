@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from itertools import chain, islice
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +38,7 @@ log = logging.getLogger(__name__)
 WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
 WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
+MOST_ABREAST = 8  # recordings at once on a CPU: each holds a window in memory
 GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
 
 
@@ -145,19 +150,61 @@ class Recognizer:
     def transcribe_many(
         self, sources: Iterable[Source], return_errors: bool = False
     ) -> Iterator[Transcript | AsrError]:
-        """The transcript of each source in turn.
+        """The transcript of each source in turn; no more are read than are worked on.
 
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
-        rest go on; else it raises.
+        rest go on; else it raises. On a CPU several are worked on at once, with fewer cores for
+        each: what a small model does is too little to share among cores (measured on two: 1.6
+        times the speed with the embedded model, the same with wav2vec2-base's shape).
         """
-        for source in sources:
+        import torch
+
+        cores = torch.get_num_threads() if self.hardware.device == "cpu" else 1
+        abreast = min(cores, MOST_ABREAST)
+        sources = iter(sources)
+        first = list(islice(sources, 2))
+        if len(first) < 2 or abreast < 2:
+            results = (self._attempt(source) for source in chain(first, sources))
+        else:
+            results = self._abreast(chain(first, sources), abreast, cores // abreast)
+        with closing(results):
+            for result in results:
+                if isinstance(result, AsrError) and not return_errors:
+                    raise result
+                yield result
+
+    def _attempt(self, source: Source, stopped: Event | None = None) -> Transcript | AsrError:
+        try:
+            return last(self.stream(source), stopped)
+        except AsrError as error:
+            return error
+
+    def _abreast(
+        self, sources: Iterable[Source], count: int, cores: int
+    ) -> Iterator[Transcript | AsrError]:
+        """The results in order, `count` sources at a time on `cores` of the CPU each."""
+        import torch
+
+        stopped = Event()  # or who gives up would wait for an afternoon of sound
+        twin = copy.copy(self)
+        with (
+            ThreadPoolExecutor(
+                count, initializer=torch.set_num_threads, initargs=(cores,)
+            ) as turns,
+            ThreadPoolExecutor(count) as workers,
+        ):
+            twin._turns = turns
+            begun: deque[Future] = deque()
             try:
-                result: Transcript | AsrError = self.transcribe(source)
-            except AsrError as error:
-                if not return_errors:
-                    raise
-                result = error
-            yield result
+                for source in sources:
+                    begun.append(workers.submit(twin._attempt, source, stopped))
+                    if len(begun) > count:
+                        yield begun.popleft().result()
+                while begun:
+                    yield begun.popleft().result()
+            finally:
+                stopped.set()
+                workers.shutdown(cancel_futures=True)
 
     def live(self) -> LiveSession:
         """A session that is fed from a microphone and answers with captions."""
@@ -210,10 +257,11 @@ class Recognizer:
         return round(seconds * self.rate / self.hop) * self.hop
 
 
-def last(transcripts: Iterator[Transcript]) -> Transcript:
-    """The last of a stream, which is the whole."""
+def last(transcripts: Iterator[Transcript], stopped: Event | None = None) -> Transcript:
+    """The last of a stream, which is the whole; or the latest when it is `stopped`."""
     for transcript in transcripts:  # noqa: B007
-        pass
+        if stopped and stopped.is_set():
+            break
     return transcript
 
 

@@ -157,6 +157,16 @@ def test_many_sources_are_not_read_before_they_are_wanted(recognizer):
     assert len(first) == 3
 
 
+def test_who_gives_up_on_many_does_not_wait_for_the_rest(recognizer):
+    sound = encode(np.tile(noise(60.0), 20), 16_000, "wav", "pcm_s16le")
+    short = encode(noise(1.0), 16_000, "wav", "pcm_s16le")
+    long = Counted(sound)
+    results = recognizer.transcribe_many([io.BytesIO(short), long, io.BytesIO(short)])
+    next(results)
+    results.close()
+    assert long.furthest < len(sound) / 2
+
+
 def test_one_bad_source_among_many_fails_alone_if_wished(recognizer):
     sources = [(16_000, noise(1.0)), "missing.wav", (16_000, noise(1.0))]
     good, bad, again = recognizer.transcribe_many(sources, return_errors=True)
