@@ -150,7 +150,7 @@ class Recognizer:
     def transcribe_many(
         self, sources: Iterable[Source], return_errors: bool = False
     ) -> Iterator[Transcript | AsrError]:
-        """The transcript of each source in turn; no more are read than are worked on.
+        """The transcript of each source in turn; hardly more are read than are worked on.
 
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
         rest go on; else it raises. On a CPU several are worked on at once, with fewer cores for
