@@ -27,6 +27,7 @@ from asr_core.audio import SILENCE, Recording, Source
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError
 from asr_core.transcript import Transcript, Word
+from asr_core.turns import Turns
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
 WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
-MOST_ABREAST = 8  # recordings at once on a CPU: each holds a window in memory
+MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
+SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
 
 
@@ -65,7 +67,7 @@ class Recognizer:
     "auto" (see `models.hardware`). `language_model` is a directory, "none", or "auto" for the one
     that is saved with the model, if any; `hotwords` are words and names to favour, with commas.
     Raises ModelError or OptionError when they are not to be had.
-    One recognizer serves many threads: their windows take turns, first come, first served.
+    One recognizer serves many threads: their windows take `Turns`, first come, first served.
     """
 
     def __init__(
@@ -92,13 +94,21 @@ class Recognizer:
         self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         self.batch_size = 1 if self.hardware.device == "cpu" else GPU_BATCH
-        self._turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recognizer")
+        self._turns = self._shared_turns(loaded)
         self.language_model: LanguageModel | None = None
         if language_model != "none":
             from asr_core.language_model import find
 
             self.language_model = find(model, language_model)
         self._vocabulary = self._known(hotwords)
+
+    def _shared_turns(self, model) -> Turns:
+        import torch
+
+        if self.hardware.device != "cpu" or model.num_parameters() > SMALL:
+            return Turns()
+        cores = torch.get_num_threads()
+        return Turns(min(cores, MOST_ABREAST), cores)
 
     def __str__(self) -> str:
         with_what = " with a language model" if self.language_model else ""
@@ -153,20 +163,15 @@ class Recognizer:
         """The transcript of each source in turn; hardly more are read than are worked on.
 
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
-        rest go on; else it raises. On a CPU several are worked on at once, with fewer cores for
-        each: what a small model does is too little to share among cores (measured on two: 1.6
-        times the speed with the embedded model, the same with wav2vec2-base's shape).
+        rest go on; else it raises. With a small model on a CPU, as many are worked on at once as
+        may take `Turns` at once.
         """
-        import torch
-
-        cores = torch.get_num_threads() if self.hardware.device == "cpu" else 1
-        abreast = min(cores, MOST_ABREAST)
         sources = iter(sources)
         first = list(islice(sources, 2))
-        if len(first) < 2 or abreast < 2:
+        if len(first) < 2 or self._turns.abreast < 2:
             results = (self._attempt(source) for source in chain(first, sources))
         else:
-            results = self._abreast(chain(first, sources), abreast, cores // abreast)
+            results = self._abreast(chain(first, sources))
         with closing(results):
             for result in results:
                 if isinstance(result, AsrError) and not return_errors:
@@ -179,25 +184,15 @@ class Recognizer:
         except AsrError as error:
             return error
 
-    def _abreast(
-        self, sources: Iterable[Source], count: int, cores: int
-    ) -> Iterator[Transcript | AsrError]:
-        """The results in order, `count` sources at a time on `cores` of the CPU each."""
-        import torch
-
+    def _abreast(self, sources: Iterable[Source]) -> Iterator[Transcript | AsrError]:
+        """The results in order, of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
-        twin = copy.copy(self)
-        with (
-            ThreadPoolExecutor(
-                count, initializer=torch.set_num_threads, initargs=(cores,)
-            ) as turns,
-            ThreadPoolExecutor(count) as workers,
-        ):
-            twin._turns = turns
+        count = self._turns.abreast
+        with ThreadPoolExecutor(count) as workers:
             begun: deque[Future] = deque()
             try:
                 for source in sources:
-                    begun.append(workers.submit(twin._attempt, source, stopped))
+                    begun.append(workers.submit(self._attempt, source, stopped))
                     if len(begun) > count:
                         yield begun.popleft().result()
                 while begun:
@@ -242,9 +237,9 @@ class Recognizer:
             {"raw": np.pad(samples, (0, shortest)), "sampling_rate": self.rate} for samples in batch
         ]
         if len(batch) > 1:
-            outputs = self._turns.submit(self.pipeline, inputs, batch_size=len(batch)).result()
+            outputs = self._turns.take(self.pipeline, inputs, batch_size=len(batch))
         else:
-            outputs = [self._turns.submit(self.pipeline, inputs[0]).result()]
+            outputs = [self._turns.take(self.pipeline, inputs[0])]
         for emissions, samples in zip(outputs, batch, strict=True):
             if np.abs(samples).max() < SILENCE:
                 # A model that has never heard silence spells it out.

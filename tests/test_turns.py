@@ -1,0 +1,67 @@
+"""Many want to compute: as many at once as allowed, in the order they came, with shared cores."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from asr_core.turns import Turns
+
+
+def cores() -> int:
+    return torch.get_num_threads()
+
+
+def test_one_alone_has_all_cores_and_two_share_them():
+    turns = Turns(abreast=2, cores=4)
+    before = cores()
+    assert turns.take(cores) == 4
+    both_are_there = threading.Barrier(2)
+
+    def late() -> int:
+        both_are_there.wait(10)
+        return cores()
+
+    with ThreadPoolExecutor(2) as callers:
+        found = [callers.submit(turns.take, late) for _ in range(2)]
+        # Who came while nobody else was there began with all cores; the other has its half.
+        assert 2 in [each.result() for each in found]
+    assert turns.take(cores) == 4
+    assert cores() == before
+
+
+def test_no_more_at_once_than_allowed_and_in_the_order_they_came():
+    turns = Turns(abreast=2, cores=2)
+    running, most, order, lock = 0, 0, [], threading.Lock()
+
+    def work(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            order.append(number)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+        return number
+
+    with ThreadPoolExecutor(8) as callers:
+        found = []
+        for number in range(8):
+            found.append(callers.submit(turns.take, work, number))
+            time.sleep(0.002)  # so that they come one after the other
+        assert [each.result() for each in found] == list(range(8))
+    assert most == 2
+    assert sorted(order[:2]) == [0, 1]
+    assert sorted(order[-2:]) == [6, 7]
+
+
+def test_what_goes_wrong_is_the_callers_and_the_next_has_its_turn():
+    turns = Turns()
+    with pytest.raises(ZeroDivisionError):
+        turns.take(lambda: 1 / 0)
+    assert turns.take(lambda: "next") == "next"
