@@ -64,13 +64,18 @@ def written(folder) -> int:
 
 
 def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora, tmp_path):
+    from transformers import MoonshineConfig, MoonshineModel
+
     from asr_core.recipe import __main__ as recipe
 
+    source = MoonshineModel(MoonshineConfig(decoder_num_hidden_layers=1))
+    source.save_pretrained(tmp_path / "moonshine")
     flags = [
         *("pretrain", "--speech", str(corpora / "speech"), "--noise", str(corpora / "noise")),
         *("--synthetic", str(corpora / "synthetic"), "--output", str(tmp_path)),
         *("--decay_steps", "1", "--warmup_steps", "1", "--batch_seconds", "8"),
-        *("--clean_steps", "1", "--mask_steps", "1"),
+        *("--new_steps", "1", "--fade_from", "1", "--fade_to", "2", "--mask_steps", "1"),
+        *("--moonshine", str(tmp_path / "moonshine")),
     ]
     assert recipe.main([*flags, "--steps", "2"]) == 0
     before = written(tmp_path)
@@ -79,43 +84,6 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert written(tmp_path) > before
     transcript = Recognizer(str(tmp_path)).transcribe((16_000, np.zeros(16_000) + 0.01))
     assert transcript.duration == 1.0
-
-
-def test_a_loaded_optimizer_steps_as_the_saved_one_does():
-    from torch import nn
-
-    from asr_core.recipe import pretrain
-
-    def model() -> nn.Module:
-        torch.manual_seed(0)
-        encoder = nn.Module()
-        encoder.layers = nn.ModuleList(nn.Linear(8, 4) for _ in range(2))
-        speech = nn.Module()
-        speech.encoder, speech.conv = encoder, nn.Conv1d(1, 8, 3)
-        whole = nn.Module()
-        whole.wav2vec2 = speech
-        return whole
-
-    def step(network: nn.Module, optimizer: pretrain.Muon, seed: int) -> None:
-        torch.manual_seed(seed)
-        for weight in network.parameters():
-            weight.grad = torch.randn_like(weight)
-        optimizer.step()
-
-    one, other = model(), model()
-    first, second = pretrain.Muon(one, 1e-2), pretrain.Muon(other, 1e-2)
-    for seed in (1, 2):
-        step(one, first, seed)
-    other.load_state_dict(one.state_dict())
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    for group in (*first.param_groups, *second.param_groups):
-        group["lr"] = 5e-3  # as a schedule does: both parts must follow
-    before = [weight.clone() for weight in one.parameters()]
-    step(one, first, 3)
-    step(other, second, 3)
-    for old, weight, twin in zip(before, one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(weight, twin)
-        assert 0 < (weight - old).abs().max() < 0.05
 
 
 def test_windows_and_products_make_the_convolution():
@@ -133,5 +101,8 @@ def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):
     from asr_core.recipe import __main__ as recipe
 
     flags = ["--speech", str(tmp_path), "--synthetic", str(tmp_path), "--noise", str(tmp_path)]
-    assert recipe.main(["pretrain", *flags, "--output", str(tmp_path / "out")]) == 1
+    flags += ["--output", str(tmp_path / "out")]
+    assert recipe.main(["pretrain", *flags, "--moonshine", str(tmp_path)]) == 1
     assert f"There is no *.parquet in {tmp_path}" in capsys.readouterr().err
+    assert recipe.main(["pretrain", *flags]) == 1
+    assert "--moonshine or --start" in capsys.readouterr().err

@@ -34,7 +34,13 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--synthetic", type=Path, required=True, help="what synthesize wrote")
     train.add_argument("--noise", type=Path, required=True, help="folder of *.ogg")
     train.add_argument("--output", type=Path, required=True)
-    train.add_argument("--start", type=Path, help="weights to start from instead of nothing")
+    train.add_argument("--start", type=Path, help="a model this made, to go on from")
+    train.add_argument(
+        "--moonshine",
+        help="Moonshine tiny, to grow from: a model on the Hub such as "
+        "UsefulSensors/moonshine-tiny, a folder, or encoder_model.onnx of npm's "
+        "@moonshine-ai/moonshine-js",
+    )
     from asr_core.recipe.settings import Recipe
 
     for field in dataclasses.fields(Recipe):
@@ -73,6 +79,7 @@ def _run(options: argparse.Namespace, settings: type) -> None:
             options.noise,
             options.output,
             options.start,
+            options.moonshine,
         )
     elif options.command == "export":
         from asr_core.recipe.pretrain import export

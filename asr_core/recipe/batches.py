@@ -13,17 +13,18 @@ import torch
 from transformers import Wav2Vec2Processor
 
 from asr_core import audio, text
-from asr_core.augmentation import Augmentation
+from asr_core.augmentation import Augmentation, change_speed
 from asr_core.collator import DataCollatorCTCWithPadding
 from asr_core.errors import DataError
 from asr_core.recipe.settings import Recipe
+from asr_core.recipe.transplant import frames
 
 log = logging.getLogger("asr_core")
 
 SAMPLE_RATE = 16_000  # Hz
-HOP = 480  # samples between frames of the model: 30 ms
 LONGEST = 17.0  # seconds of one utterance
-FACTORS = (0.82, 1.22)  # of speed and pitch: a few synthetic speakers become many
+FACTORS = (0.85, 1.18)  # of speed and pitch: a few synthetic speakers become many
+FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
 # Shares of the human utterances, by the start of the file's name.
 HUMAN_SHARES = {"speechocean762": 0.36, "librispeech": 0.34, "wuw": 0.2, "speech_commands": 0.1}
@@ -98,17 +99,8 @@ class Batches(torch.utils.data.Dataset):
         shares = np.array([HUMAN_SHARES[name] for name, paths in files.items() if paths])
         self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
-        self.rough = Augmentation(
-            SAMPLE_RATE,
-            speed=1.0,
-            factors=FACTORS,
-            microphone=0.4,
-            reverberation=0.15,
-            noise=0.25,
-            noises=noises,
-        )
-        self.clean = Augmentation(
-            SAMPLE_RATE, 1.0, FACTORS, microphone=0, reverberation=0, noise=0, telephone=0
+        self.elsewhere = Augmentation(
+            SAMPLE_RATE, speed=0, microphone=0.3, reverberation=0.1, noise=0.2, noises=noises
         )
         self.processor = processor
         self.collate = DataCollatorCTCWithPadding(processor)
@@ -122,7 +114,21 @@ class Batches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.recipe.steps
 
+    def examples(self, count: int) -> list[torch.Tensor]:
+        """Utterances of human speech, or else of synthetic, as the model gets them."""
+        rng = np.random.default_rng(self.recipe.seed)
+        drawn = []
+        for index in range(count):
+            corpus = self.human[index % len(self.human)] if self.human else self.synthetic
+            drawn.append(self._values(corpus.draw(rng, 5 * SAMPLE_RATE)[0]))
+        return drawn
+
+    def _values(self, samples: np.ndarray) -> torch.Tensor:
+        row = self.processor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        return row.input_values[0]
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """What the collator makes of it: padded `input_values`, `attention_mask` and `labels`."""
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, index))
         length = int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
@@ -131,15 +137,25 @@ class Batches(torch.utils.data.Dataset):
         rows: list[dict] = []
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
-            corpus = self.synthetic
-            if self.human and rng.random() < recipe.human_share:
-                corpus = self.human[rng.choice(len(self.human), p=self.shares)]
-            samples, transcript = corpus.draw(rng, length)
-            samples = (self.rough if index >= recipe.clean_steps else self.clean)(samples, rng)
-            row = self.processor(samples, sampling_rate=SAMPLE_RATE)
+            samples, transcript = self._draw(rng, length)
             labels = self.processor.tokenizer(transcript).input_ids
             unknown = self.processor.tokenizer.unk_token_id in labels
-            if labels and not unknown and text.frames_needed(labels) < len(samples) // HOP - 1:
-                rows.append({"input_values": row.input_values[0], "labels": labels})
+            count = int(frames(torch.tensor(len(samples))))
+            if labels and not unknown and text.frames_needed(labels) < count:
+                heard = self._values(self.elsewhere(samples, rng))
+                rows.append({"input_values": heard.numpy(), "labels": labels})
                 longest = max(longest, len(samples))
         return self.collate(rows)
+
+    def _draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
+        """Utterances of one corpus, one after another to about `length` samples, at some speed."""
+        corpus = self.synthetic
+        if self.human and rng.random() < self.recipe.human_share:
+            corpus = self.human[rng.choice(len(self.human), p=self.shares)]
+        samples, transcript = corpus.draw(rng, length)
+        while len(samples) < FULL * min(length, LONGEST * SAMPLE_RATE):
+            more, words = corpus.draw(rng, length - len(samples))
+            samples, transcript = np.concatenate([samples, more]), f"{transcript} {words}"
+        if rng.random() < 0.8:
+            samples = change_speed(samples, rng.uniform(*FACTORS))
+        return samples, transcript

@@ -1,17 +1,17 @@
-"""Train the embedded model from nothing: `Wav2Vec2ForCTC` on synthetic and human speech.
+"""Train the embedded model, a `Wav2Vec2ForCTC`, on synthetic and human speech.
 
-Every batch is a function of its number alone (`Batches`), so an interrupted run continues exactly
-where it stopped, and more steps or more data need no bookkeeping.
+It grows from Moonshine's encoder (`transplant`), learns to spell, and gives up what wav2vec 2.0 has
+no place for (`rotation`). Every batch is a function of its number alone (`Batches`), so an
+interrupted run continues exactly where it stopped, and more steps or more data need no bookkeeping.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
-import librosa
-import numpy as np
 import torch
 from torch import nn
 from transformers import (
@@ -26,42 +26,32 @@ from transformers import (
 )
 
 from asr_core import models
-from asr_core.recipe.batches import SAMPLE_RATE, Batches
-from asr_core.recipe.muon import Muon
+from asr_core.errors import DataError
+from asr_core.recipe import moonshine
+from asr_core.recipe.batches import Batches
+from asr_core.recipe.rotation import fading, share_at
 from asr_core.recipe.settings import Recipe
+from asr_core.recipe.transplant import add_rotation, shape, transplant
 
 log = logging.getLogger("asr_core")
 
-BANDS = 64  # of the filter bank
 # The characters of facebook/wav2vec2-base-960h, in its order.
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
+NEW = ("lm_head", "pos_conv", "q_proj", "k_proj")  # of what Moonshine has not
+SPOKEN = 20  # utterances that show how large things are when weights are transplanted
 
 
 def config() -> Wav2Vec2Config:
-    """The guide's architecture with 7 M parameters, and three convolutions instead of seven.
-
-    The first sees 25 ms every 10 ms and starts as a filter bank (`filter_bank`); a frame is 30 ms.
-    """
+    """The guide's architecture in the shape of Moonshine tiny: 9 M parameters, frames of 24 ms."""
     return Wav2Vec2Config(
+        **shape(),
         vocab_size=len(VOCABULARY),
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
-        conv_dim=(4 * BANDS, 256, 256),
-        conv_kernel=(400, 3, 5),
-        conv_stride=(160, 1, 3),
-        num_feat_extract_layers=3,
         conv_bias=True,
         feat_extract_norm="layer",  # group norm would see the padding of a batch
-        feat_extract_activation="relu",  # gelu's backward pass took a fifth of the time on a CPU
-        hidden_act="relu",
         do_stable_layer_norm=True,
-        hidden_size=256,
-        num_hidden_layers=8,
-        num_attention_heads=4,
-        intermediate_size=1024,
-        num_conv_pos_embeddings=32,
-        num_conv_pos_embedding_groups=8,
         hidden_dropout=0.0,  # drawing the random numbers took a tenth of the time on a CPU
         attention_dropout=0.0,
         activation_dropout=0.0,
@@ -70,35 +60,12 @@ def config() -> Wav2Vec2Config:
         layerdrop=0.0,
         apply_spec_augment=True,
         mask_time_prob=0.05,  # from `MaskLater` on
-        mask_time_length=4,
+        mask_time_length=5,
         mask_feature_prob=0.0,
         mask_feature_length=10,
         ctc_loss_reduction="mean",
         ctc_zero_infinity=True,
     )
-
-
-def filter_bank() -> torch.Tensor:
-    """Weights of shape (4 * BANDS, 1, 400) for the first convolution, to start from.
-
-    Windowed cosines and sines, and their negatives, at mel-spaced frequencies: after the
-    rectifier, the four of a band add up to about its magnitude. Learning it from nothing takes
-    a small model hours of speech (Zeghidour et al., 2018, start from such filters too).
-    """
-    width = 400
-    hertz = librosa.mel_frequencies(BANDS + 2, fmin=60, fmax=7600, htk=True)
-    time = np.arange(width) - (width - 1) / 2
-    filters = []
-    for below, center, above in zip(hertz, hertz[1:], hertz[2:], strict=False):
-        # The wider a band, the shorter its window; but 10 ms, or some of the sound would be lost.
-        span = np.clip(4 * SAMPLE_RATE / (above - below), 160, width)
-        window = np.where(np.abs(time) < span / 2, np.cos(np.pi * time / span) ** 2, 0)
-        phase = 2 * np.pi * center / SAMPLE_RATE * time
-        for wave in (np.cos(phase), np.sin(phase)):
-            kernel = window * wave
-            kernel *= max(center, 300) / 1000 / np.linalg.norm(kernel)  # speech falls with pitch
-            filters += [kernel, -kernel]
-    return torch.tensor(np.array(filters)[:, None], dtype=torch.float32)
 
 
 class Framed(nn.Conv1d):
@@ -123,26 +90,35 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     return made
 
 
-class IntermediateTrainer(Trainer):
-    """The Trainer with a second CTC loss at the middle layer, through the same head."""
+class FadingTrainer(Trainer):
+    """The Trainer, whose model attends less and less by rotation."""
 
-    weight = 0.3
+    recipe = Recipe()
 
     def compute_loss(self, model, inputs, return_outputs=False, **_):
-        outputs = model(**inputs, output_hidden_states=True)
-        middle = outputs.hidden_states[len(outputs.hidden_states) // 2]
-        logits = model.lm_head(model.wav2vec2.encoder.layer_norm(middle))
-        labels = inputs["labels"]
-        seconds = inputs["attention_mask"].sum(-1)
-        extra = torch.nn.functional.ctc_loss(
-            logits.float().log_softmax(-1).transpose(0, 1),
-            labels[labels >= 0],
-            model._get_feat_extract_output_lengths(seconds),
-            (labels >= 0).sum(-1),
-            zero_infinity=True,
-        )
-        loss = outputs.loss + self.weight * extra
+        recipe, attentions = self.recipe, fading(model)
+        share = share_at(self.state.global_step, recipe.fade_from, recipe.fade_to)
+        for attention in attentions:
+            attention.share = share
+        outputs = model(**inputs)
+        loss = outputs.loss
+        if share:
+            loss = loss + recipe.imitation_weight * sum(a.distance for a in attentions)
         return (loss, outputs) if return_outputs else loss
+
+
+class NewFirst(TrainerCallback):
+    """What Moonshine has not learns faster while it is new, and at the very start alone."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def on_step_begin(self, args, state, control, optimizer=None, **_):
+        old, new = optimizer.param_groups
+        if state.global_step < self.recipe.new_steps:
+            old["lr"] = 0.0
+        if state.global_step < self.recipe.fade_to:
+            new["lr"] = self.recipe.new_rate
 
 
 class MaskLater(TrainerCallback):
@@ -157,6 +133,21 @@ class MaskLater(TrainerCallback):
         model.config.mask_feature_prob = 0.03 if masking else 0.0
 
 
+def optimizer(model: nn.Module, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW with two groups: what came from Moonshine, and what is new."""
+    groups: tuple[list, list] = ([], [])
+    for name, weight in model.named_parameters():
+        is_new = any(part in name for part in NEW) and ".rotary." not in name
+        groups[is_new].append(weight)
+    return torch.optim.AdamW(
+        [{"params": group} for group in groups],
+        learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+    )
+
+
 def pretrain(
     recipe: Recipe,
     speech: Path,
@@ -164,23 +155,28 @@ def pretrain(
     noise: Path,
     output: Path,
     start: Path | None = None,
+    source: str | None = None,
 ) -> None:
-    """Train into `output`, from its last checkpoint when there is one, else from `start`."""
+    """Train into `output`: from its last checkpoint when there is one, else from `start`, a model
+    that this made, else from Moonshine at `source` (see `moonshine.load`)."""
+    if not start and not source:
+        raise DataError("Say what to grow from: --moonshine or --start.")
     torch.manual_seed(recipe.seed)
     prepared = processor(output)
     model = Wav2Vec2ForCTC(config())
-    convolutions = [layer.conv for layer in model.wav2vec2.feature_extractor.conv_layers]
-    with torch.no_grad():
-        convolutions[0].weight.copy_(filter_bank())
+    batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     if start:
+        recipe = replace(recipe, new_steps=0, fade_from=0, fade_to=0)
         weights = Wav2Vec2ForCTC.from_pretrained(start, dtype=torch.float32).state_dict()
         model.load_state_dict(weights)
+    else:
+        encoder = moonshine.load(source)
+        add_rotation(model, encoder.config)
+        transplant(encoder, model, batches.examples(SPOKEN))
+    convolutions = [layer.conv for layer in model.wav2vec2.feature_extractor.conv_layers]
     for convolution in convolutions:
         convolution.__class__ = Framed
-    # In bfloat16 on a CPU, the fused attention is slower than the plain one, its gradient by far.
-    model.set_attn_implementation("eager")
     log.info("%.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
-    batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     cuda = torch.cuda.is_available()
     half = cuda or models.fast_bfloat16()
     log.info("On a %s, in %s", "GPU" if cuda else "CPU", "bfloat16" if half else "float32")
@@ -197,7 +193,7 @@ def pretrain(
             "min_lr_ratio": 0.01,
         },
         warmup_steps=recipe.warmup_steps,
-        max_grad_norm=1.0,
+        max_grad_norm=2.0,
         bf16=half,
         use_cpu=not cuda,
         dataloader_num_workers=8 if cuda else 1,
@@ -209,30 +205,32 @@ def pretrain(
         report_to="none",
         seed=recipe.seed,
     )
-    trainer = IntermediateTrainer(
+    trainer = FadingTrainer(
         model=model,
         args=arguments,
-        optimizers=(Muon(model, recipe.learning_rate), None),
+        optimizers=(optimizer(model, recipe.learning_rate), None),
         train_dataset=batches,
         data_collator=lambda items: items[0],
-        callbacks=[MaskLater(recipe.mask_steps)],
+        callbacks=[NewFirst(recipe), MaskLater(recipe.mask_steps)],
     )
-    trainer.weight = recipe.intermediate_weight
+    trainer.recipe = recipe
     resume = any(output.glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=resume or None)
     save(model, prepared, output)
 
 
 def export(checkpoint: Path, output: Path) -> None:
-    """Put a checkpoint of a run, finished or not, into the form that is shipped."""
+    """Put a checkpoint of a run, from when the rotation is gone, into the form that is shipped."""
     model = Wav2Vec2ForCTC.from_pretrained(checkpoint, config=config(), dtype=torch.float32)
     save(model, processor(output), output)
 
 
 def save(model: Wav2Vec2ForCTC, prepared: Wav2Vec2Processor, output: Path) -> None:
     """Half precision, in files of less than 10 MB, with masking ready for who fine-tunes it."""
-    model.config.update(config().to_diff_dict())
-    model.half().save_pretrained(output, max_shard_size="9MB")
+    plain = Wav2Vec2ForCTC(config())
+    weights = model.state_dict()
+    plain.load_state_dict({name: weights[name] for name in plain.state_dict()})  # no rotation
+    plain.half().save_pretrained(output, max_shard_size="9MB")
     # Stored in half precision but loaded in full: a CPU cannot convolve the guide's float32 input
     # with float16 weights.
     path = output / "config.json"

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 class Recipe:
     """What one run does; the model's card tells which values made the model that is shipped.
 
-    The defaults are for a day on two cores: of what was tried, what learnt most per hour.
+    The defaults are for two hours on two cores.
     """
 
-    steps: int = 60_000
-    decay_steps: int = 50_000  # of them, at the end, with the learning rate falling to zero
-    warmup_steps: int = 300
-    learning_rate: float = 1.5e-3
-    batch_seconds: float = 48.0
+    steps: int = 4_000
+    decay_steps: int = 2_500  # of them, at the end, with the learning rate falling to zero
+    warmup_steps: int = 30
+    learning_rate: float = 5e-4
+    batch_seconds: float = 56.0
     human_share: float = 0.5  # of utterances
-    clean_steps: int = 1_500  # before noise, reverberation and the telephone come in
-    mask_steps: int = 20_000  # before SpecAugment comes in
-    intermediate_weight: float = 0.3  # of the CTC loss at the middle layer (Lee & Watanabe, 2021)
-    seed: int = 7
+    new_steps: int = 60  # at the start, when only what Moonshine has not is trained
+    new_rate: float = 1.5e-3  # its learning rate until the rotation is gone
+    fade_from: int = 500  # the step from which the rotation of queries and keys is given up
+    fade_to: int = 650  # and the one at which it is gone
+    imitation_weight: float = 0.3  # of the new attention's distance from the rotating one
+    mask_steps: int = 2_000  # before SpecAugment comes in
+    seed: int = 4
