@@ -17,7 +17,7 @@ from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from asr_core.recipe import moonshine
 from asr_core.recipe.moonshine import KERNELS, STRIDES
-from asr_core.recipe.rotation import FadingAttention, Rotary, fading
+from asr_core.recipe.rotation import FadingAttention, Rotary
 
 # The first two convolutions are made one: samples and frames.
 FEATURE_KERNELS = (KERNELS[0] + STRIDES[0] * (KERNELS[1] - 1), KERNELS[2])
