@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from time import monotonic
 from typing import Any
+
+LINGER = 1.0  # seconds: who has just had a turn is likely to want another
 
 
 class Turns:
@@ -13,6 +16,7 @@ class Turns:
 
     One alone has them all. What a small model does with a window is too little to share among
     cores, so that two windows on one core each are done sooner than one after the other on two.
+    The number of torch's threads is set for the thread of this pool alone.
     """
 
     def __init__(self, abreast: int = 1, cores: int = 1) -> None:
@@ -20,11 +24,15 @@ class Turns:
         self._pool = ThreadPoolExecutor(abreast, thread_name_prefix="recognizer")
         self._lock = Lock()
         self._present = 0  # who computes or waits
+        self._most, self._since = 0, 0.0  # the most there were of late, and when that was
 
     def take(self, work: Callable, *args: Any, **options: Any) -> Any:
         """What `work` returns or raises, when its turn has come."""
         with self._lock:
             self._present += 1
+            now = monotonic()
+            if self._present >= self._most or now - self._since > LINGER:
+                self._most, self._since = self._present, now
         try:
             return self._pool.submit(self._with_its_share, work, *args, **options).result()
         finally:
@@ -35,6 +43,6 @@ class Turns:
         if self.abreast > 1:
             import torch
 
-            at_once = max(1, min(self._present, self.abreast))
-            torch.set_num_threads(max(1, self.cores // at_once))  # of this thread alone
+            # Threads of torch that have no core wait for one by spinning, and slow all others.
+            torch.set_num_threads(max(1, self.cores // min(self._most, self.abreast)))
         return work(*args, **options)
