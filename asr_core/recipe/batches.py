@@ -100,7 +100,13 @@ class Batches(torch.utils.data.Dataset):
         self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
         self.elsewhere = Augmentation(
-            SAMPLE_RATE, speed=0, microphone=0.3, reverberation=0.1, noise=0.2, noises=noises
+            SAMPLE_RATE,
+            speed=0,  # changed before
+            microphone=0.15,
+            reverberation=0.03,
+            noise=0.12,
+            telephone=0.25,
+            noises=noises,
         )
         self.processor = processor
         self.collate = DataCollatorCTCWithPadding(processor)

@@ -13,15 +13,15 @@ class Recipe:
     """
 
     steps: int = 4_000
-    decay_steps: int = 2_500  # of them, at the end, with the learning rate falling to zero
+    decay_steps: int = 2_400  # of them, at the end, with the learning rate falling to zero
     warmup_steps: int = 30
-    learning_rate: float = 5e-4
+    learning_rate: float = 4e-4
     batch_seconds: float = 56.0
     human_share: float = 0.5  # of utterances
     new_steps: int = 60  # at the start, when only what Moonshine has not is trained
-    new_rate: float = 1.5e-3  # its learning rate until the rotation is gone
-    fade_from: int = 500  # the step from which the rotation of queries and keys is given up
-    fade_to: int = 650  # and the one at which it is gone
-    imitation_weight: float = 0.3  # of the new attention's distance from the rotating one
-    mask_steps: int = 2_000  # before SpecAugment comes in
+    new_rate: float = 1.2e-3  # its learning rate until the rotation is gone
+    fade_from: int = 400  # the step from which the rotation of queries and keys is given up
+    fade_to: int = 1_400  # and the one at which it is gone
+    imitation_weight: float = 0.2  # of the new attention's distance from the rotating one
+    mask_steps: int = 10_000  # before SpecAugment comes in: longer runs only
     seed: int = 4
