@@ -16,6 +16,7 @@ from asr_core import page, teaching
 from asr_core.engine import Engine, zero_gpu
 from asr_core.errors import AsrError, OptionError
 from asr_core.phrases import PHRASES
+from asr_core.start import quick_start
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -101,10 +102,11 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     Raises ModelError when `model` cannot be loaded and OptionError when nothing can be served at
     `host` and `port`.
     """
-    import gradio as gr
+    with quick_start():
+        import gradio as gr
 
-    engine = Engine(model)
-    demo = build(engine, public=share)
+        engine = Engine(model)
+        demo = build(engine, public=share)
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from asr_core import subtitles
 from asr_core.errors import AsrError, OptionError
+from asr_core.start import quick_start
 
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
@@ -166,11 +167,12 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recognizer(options: argparse.Namespace, model: str) -> Recognizer:
-    from asr_core import Recognizer
+    with quick_start():
+        from asr_core import Recognizer
 
-    return Recognizer(
-        model, options.device, options.dtype, options.language_model, options.hotwords
-    )
+        return Recognizer(
+            model, options.device, options.dtype, options.language_model, options.hotwords
+        )
 
 
 def _dataset_arguments(parser: argparse.ArgumentParser) -> None:

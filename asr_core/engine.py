@@ -18,6 +18,7 @@ import numpy as np
 from asr_core import models
 from asr_core.errors import ModelError
 from asr_core.models import Choice
+from asr_core.start import quick_start
 
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
@@ -141,9 +142,10 @@ def gpu(function: Callable) -> Callable:
 
 
 def _load(name: str) -> Recognizer:
-    from asr_core import Recognizer
+    with quick_start():
+        from asr_core import Recognizer
 
-    recognizer = Recognizer(name)
+        recognizer = Recognizer(name)
     # Newly installed, the beam search is compiled on the first call: no visitor waits for that. The
     # model is left alone: on ZeroGPU it may run only in the processes that are forked from here.
     decoder = recognizer.decoder()

@@ -1,0 +1,26 @@
+"""While things are imported and loaded, no time goes into looking for garbage; afterwards it does."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from asr_core.start import quick_start
+
+
+class Knot:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_is_collected_again_after_the_last_start_even_one_that_failed():
+    with quick_start():
+        with pytest.raises(ZeroDivisionError), quick_start():
+            raise ZeroDivisionError
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    knot = weakref.ref(Knot())
+    gc.collect()
+    assert knot() is None
