@@ -1,4 +1,4 @@
-"""While things are imported and loaded, no time goes into looking for garbage; afterwards it does."""
+"""Garbage is not looked for while things are imported and loaded, and again afterwards."""
 
 from __future__ import annotations
 
