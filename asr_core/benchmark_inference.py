@@ -43,6 +43,7 @@ def clips(count: int) -> list[np.ndarray]:
 def against_the_guide(count: int, rounds: int) -> list[Row]:
     """The guide's `pipeline(...)` and ours on wav2vec2-base's shape."""
     sounds = clips(count)
+    raw = [(RATE, sound) for sound in sounds]
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, spawn) as elsewhere:
         save_base(Path(folder))
@@ -54,8 +55,8 @@ def against_the_guide(count: int, rounds: int) -> list[Row]:
             "wav2vec2-base's shape: the guide's `pipeline(...)`": lambda: elsewhere.submit(
                 _by_guide, folder, count
             ).result(),
-            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _many(plain, sounds),
-            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _many(best, sounds),
+            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _many(plain, raw),
+            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _many(best, raw),
         }
         return measure(ways, sum(map(len, sounds)) / RATE, rounds)
 
@@ -80,13 +81,9 @@ def file_to_text(rounds: int) -> list[Row]:
     files = [data.row_source(row) for row in data.load(data.SAMPLE, split="test")]
     seconds = sum(len(audio.load(file, RATE)) for file in files) / RATE
 
-    def by(recognizer: Recognizer) -> None:
-        for _ in recognizer.transcribe_many(files):
-            pass
-
     ways = {
-        "embedded, file to text: letters only": lambda: by(letters),
-        "embedded, file to text: with its language model": lambda: by(recognizer),
+        "embedded, file to text: letters only": lambda: _many(letters, files),
+        "embedded, file to text: with its language model": lambda: _many(recognizer, files),
     }
     return [Row(row.name, row.speed) for row in measure(ways, seconds, rounds)]
 
@@ -145,6 +142,6 @@ def save_base(folder: Path) -> None:
     Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=len(tokenizer))).save_pretrained(folder)
 
 
-def _many(recognizer: Recognizer, sounds: list[np.ndarray]) -> None:
-    for _ in recognizer.transcribe_many((RATE, sound) for sound in sounds):
+def _many(recognizer: Recognizer, sources: list[audio.Source]) -> None:
+    for _ in recognizer.transcribe_many(sources):
         pass

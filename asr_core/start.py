@@ -9,15 +9,17 @@ from threading import Lock
 
 _lock = Lock()
 _starting = 0
+_started = False
 
 
 @contextmanager
 def quick_start() -> Iterator[None]:
     """For imports and for loading a model, on any thread: a fifth less time until the first words.
 
-    What is there afterwards is never looked through again (`gc.freeze`).
+    What is there after the first time is never looked through again (`gc.freeze`). Later models may
+    be forgotten, and knots in them have to be found.
     """
-    global _starting
+    global _starting, _started
     with _lock:
         _starting += 1
         gc.disable()
@@ -27,5 +29,7 @@ def quick_start() -> Iterator[None]:
         with _lock:
             _starting -= 1
             if not _starting:
-                gc.freeze()
+                if not _started:
+                    gc.freeze()
+                _started = True
                 gc.enable()

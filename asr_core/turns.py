@@ -33,8 +33,9 @@ class Turns:
             now = monotonic()
             if self._present >= self._most or now - self._since > LINGER:
                 self._most, self._since = self._present, now
+            turn = self._pool.submit(self._with_its_share, work, *args, **options)
         try:
-            return self._pool.submit(self._with_its_share, work, *args, **options).result()
+            return turn.result()
         finally:
             with self._lock:
                 self._present -= 1

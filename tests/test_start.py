@@ -24,3 +24,15 @@ def test_garbage_is_collected_again_after_the_last_start_even_one_that_failed():
     knot = weakref.ref(Knot())
     gc.collect()
     assert knot() is None
+
+
+def test_what_a_later_start_made_can_be_forgotten():
+    """As a model that a visitor taught is, or each would stay in memory."""
+    with quick_start():
+        pass
+    with quick_start():
+        model = Knot()
+    seen = weakref.ref(model)
+    del model
+    gc.collect()
+    assert seen() is None

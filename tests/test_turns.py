@@ -36,9 +36,11 @@ def test_one_alone_has_all_cores_and_two_share_them(monkeypatch):
     assert cores() == before
 
 
-def test_no_more_at_once_than_allowed_and_in_the_order_they_came():
-    turns = Turns(abreast=2, cores=2)
+@pytest.mark.parametrize("abreast", [1, 3])
+def test_no_more_at_once_than_allowed_and_in_the_order_they_came(abreast):
+    turns = Turns(abreast, cores=3)
     running, most, order, lock = 0, 0, [], threading.Lock()
+    all_are_there, enough = threading.Event(), threading.Barrier(abreast)
 
     def work(number: int) -> int:
         nonlocal running, most
@@ -46,20 +48,23 @@ def test_no_more_at_once_than_allowed_and_in_the_order_they_came():
             running += 1
             most = max(most, running)
             order.append(number)
-        time.sleep(0.02)
+        assert all_are_there.wait(10)
+        enough.wait(10)  # goes on when so many compute at once, and never if fewer may
         with lock:
             running -= 1
         return number
 
-    with ThreadPoolExecutor(8) as callers:
+    with ThreadPoolExecutor(9) as callers:
         found = []
-        for number in range(8):
+        for number in range(9):
             found.append(callers.submit(turns.take, work, number))
-            time.sleep(0.002)  # so that they come one after the other
-        assert [each.result() for each in found] == list(range(8))
-    assert most == 2
-    assert sorted(order[:2]) == [0, 1]
-    assert sorted(order[-2:]) == [6, 7]
+            while turns._present <= number:
+                time.sleep(0.001)
+        all_are_there.set()
+        assert [each.result() for each in found] == list(range(9))
+    assert most == abreast
+    if abreast == 1:  # those who compute at once may overtake each other
+        assert order == list(range(9))
 
 
 def test_what_goes_wrong_is_the_callers_and_the_next_has_its_turn():

@@ -13,7 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import MoonshineConfig, Wav2Vec2ForCTC
-from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
+from transformers.models.moonshine.modeling_moonshine import (
+    MoonshineEncoder,
+    MoonshineRotaryEmbedding,
+)
 
 from asr_core.recipe import moonshine
 from asr_core.recipe.moonshine import KERNELS, STRIDES
@@ -62,10 +65,9 @@ def places(width: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.where(~is_signature)[0], torch.where(is_signature)[0]
 
 
-def add_rotation(model: Wav2Vec2ForCTC, source: MoonshineConfig | None = None) -> None:
+def add_rotation(model: Wav2Vec2ForCTC, source: MoonshineConfig) -> None:
     """Give each layer of `model` the attention that `rotation` lets fade, of random weights."""
-    source = source or MoonshineConfig()
-    rotated = MoonshineEncoder(source).rotary_emb.inv_freq
+    rotated = MoonshineRotaryEmbedding(source).inv_freq
     for layer in model.wav2vec2.encoder.layers:
         attention = layer.attention
         attention.__class__ = FadingAttention
