@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import lzma
 import shutil
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -86,6 +87,24 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert transcript.duration == 1.0
 
 
+def test_some_batches_hold_half_a_minute_of_joined_utterances(corpora, tmp_path):
+    from asr_core.recipe import pretrain
+    from asr_core.recipe.batches import Batches
+    from asr_core.recipe.settings import Recipe
+
+    processor = pretrain.processor(tmp_path)
+    lengths, words = [], []
+    for share in (0.0, 1.0):
+        recipe = Recipe(long_share=share, batch_seconds=8, human_share=0.0)
+        places = [corpora / name for name in ("synthetic", "noise")]
+        batch = Batches(recipe, processor, [], *places)[0]
+        lengths.append(int(batch["attention_mask"].sum(-1).max()) / 16_000)
+        labels = batch["labels"][0]
+        words.append(len(processor.decode(labels[labels >= 0], group_tokens=False).split()))
+    assert lengths[0] < 12 < lengths[1] <= 40
+    assert words[1] > 2 * words[0]
+
+
 def test_windows_and_products_make_the_convolution():
     from asr_core.recipe import pretrain
 
@@ -95,6 +114,16 @@ def test_windows_and_products_make_the_convolution():
     framed = copy.deepcopy(plain)
     framed.__class__ = pretrain.Framed
     torch.testing.assert_close(framed(sound), plain(sound))
+
+
+def test_a_voice_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    from asr_core.errors import DataError
+    from asr_core.recipe import voices
+
+    monkeypatch.setitem(sys.modules, "hibari", None)
+    voices._hibari_engine.cache_clear()
+    with pytest.raises(DataError, match="pip install hibari-tts"):
+        voices.speak("Hello", voices.Voice("hibari", "heart"))
 
 
 def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):

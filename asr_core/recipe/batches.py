@@ -23,6 +23,8 @@ log = logging.getLogger("asr_core")
 
 SAMPLE_RATE = 16_000  # Hz
 LONGEST = 17.0  # seconds of one utterance
+LONG = (17.0, 32.0)  # seconds of what is joined from utterances to be long ...
+PIECE = (3.0, 12.0)  # ... and of each of them
 FACTORS = (0.85, 1.18)  # of speed and pitch: a few synthetic speakers become many
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
@@ -105,7 +107,7 @@ class Batches(torch.utils.data.Dataset):
             microphone=0.15,
             reverberation=0.03,
             noise=0.12,
-            telephone=0.25,
+            telephone=0.3,
             noises=noises,
         )
         self.processor = processor
@@ -140,6 +142,8 @@ class Batches(torch.utils.data.Dataset):
         length = int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
         if rng.random() < 0.3:  # LibriSpeech's sentences are longer than the synthetic ones
             length = int(rng.uniform(4, 16) * SAMPLE_RATE)
+        if rng.random() < recipe.long_share:
+            length = int(rng.uniform(*LONG) * SAMPLE_RATE)
         rows: list[dict] = []
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
@@ -158,10 +162,17 @@ class Batches(torch.utils.data.Dataset):
         corpus = self.synthetic
         if self.human and rng.random() < self.recipe.human_share:
             corpus = self.human[rng.choice(len(self.human), p=self.shares)]
-        samples, transcript = corpus.draw(rng, length)
-        while len(samples) < FULL * min(length, LONGEST * SAMPLE_RATE):
-            more, words = corpus.draw(rng, length - len(samples))
+        samples, transcript = corpus.draw(rng, _piece(rng, length))
+        while len(samples) < FULL * length:
+            more, words = corpus.draw(rng, _piece(rng, length - len(samples)))
             samples, transcript = np.concatenate([samples, more]), f"{transcript} {words}"
         if rng.random() < 0.8:
             samples = change_speed(samples, rng.uniform(*FACTORS))
         return samples, transcript
+
+
+def _piece(rng: np.random.Generator, length: int) -> int:
+    """Samples of the next utterance of `length`: long ones are many, not the few longest."""
+    if length <= LONGEST * SAMPLE_RATE:
+        return length
+    return min(length, int(rng.uniform(*PIECE) * SAMPLE_RATE))

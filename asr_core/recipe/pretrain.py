@@ -38,6 +38,7 @@ log = logging.getLogger("asr_core")
 # The characters of facebook/wav2vec2-base-960h, in its order.
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 NEW = ("lm_head", "pos_conv", "q_proj", "k_proj")  # of what Moonshine has not
+MASKED = 0.05  # of the frames, by SpecAugment
 SPOKEN = 20  # utterances that show how large things are when weights are transplanted
 
 
@@ -59,7 +60,7 @@ def config() -> Wav2Vec2Config:
         final_dropout=0.0,
         layerdrop=0.0,
         apply_spec_augment=True,
-        mask_time_prob=0.05,  # from `MaskLater` on
+        mask_time_prob=MASKED,  # from `MaskLater` on
         mask_time_length=5,
         mask_feature_prob=0.0,
         mask_feature_length=10,
@@ -129,8 +130,7 @@ class MaskLater(TrainerCallback):
 
     def on_step_begin(self, args, state, control, model=None, **_):
         masking = state.global_step >= self.step
-        model.config.mask_time_prob = 0.06 if masking else 0.0
-        model.config.mask_feature_prob = 0.03 if masking else 0.0
+        model.config.mask_time_prob = MASKED if masking else 0.0
 
 
 def optimizer(model: nn.Module, learning_rate: float) -> torch.optim.AdamW:
