@@ -11,6 +11,7 @@ import ctypes
 import logging
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
             f"`python train.py --model {name}`."
         )
     where = locate(name)
+    _no_weights_bar()
     implementation = hardware.attention
     if implementation == "eager":  # the plain way, but in slices: for inference only
         from asr_core import attention
@@ -186,6 +188,16 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
         model = rearrange(model)
         _keep_memory()
     return model.to(hardware.device).eval(), processor
+
+
+def _no_weights_bar() -> None:
+    """No "Loading weights" bar of transformers: files take a second, while downloads keep theirs."""
+    from transformers.utils import logging as transformers_logging
+
+    def create(factory: Callable, args: tuple, kwargs: dict) -> Any:
+        return factory(*args, **{**kwargs, "disable": True})
+
+    transformers_logging.set_tqdm_hook(create)
 
 
 def _keep_memory() -> None:
