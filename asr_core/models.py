@@ -191,7 +191,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
 
 
 def _no_weights_bar() -> None:
-    """No "Loading weights" bar of transformers: files take a second, while downloads keep theirs."""
+    """No "Loading weights" bar: that takes a second, while downloads keep their bars."""
     from transformers.utils import logging as transformers_logging
 
     def create(factory: Callable, args: tuple, kwargs: dict) -> Any:

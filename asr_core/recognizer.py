@@ -218,10 +218,13 @@ class Recognizer:
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
         sizes = (self.in_frames(seconds) for seconds in (WINDOW, OVERLAP, WHOLE))
-        for batch in _batches(windows(blocks, *sizes), self.batch_size):
-            outputs = self.forward([window.samples for window in batch])
-            for window, output in zip(batch, outputs, strict=True):
-                yield self.inner(window, output)
+        batches = _batches(windows(blocks, *sizes), self.batch_size)
+        for inner in self._turns.ahead(self._heard, batches):
+            yield from inner
+
+    def _heard(self, batch: list[Window]) -> list[np.ndarray]:
+        outputs = self.forward([window.samples for window in batch])
+        return [self.inner(*heard) for heard in zip(batch, outputs, strict=True)]
 
     def inner(self, window: Window, emissions: np.ndarray) -> np.ndarray:
         """The emissions of a window without those of its context."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -39,6 +40,23 @@ class Turns:
         finally:
             with self._lock:
                 self._present -= 1
+
+    def ahead(self, work: Callable, items: Iterable) -> Iterator:
+        """What `work`, which takes turns, makes of each item, in order.
+
+        The next ones are begun early while there is room, which others who come take first.
+        """
+        if self.abreast < 2:
+            yield from map(work, items)
+            return
+        begun: deque[Future] = deque()
+        with ThreadPoolExecutor(self.abreast) as workers:
+            for item in items:
+                begun.append(workers.submit(work, item))
+                while begun and max(len(begun), self._present) >= self.abreast:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
 
     def _with_its_share(self, work: Callable, *args: Any, **options: Any) -> Any:
         if self.abreast > 1:

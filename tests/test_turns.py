@@ -72,3 +72,34 @@ def test_what_goes_wrong_is_the_callers_and_the_next_has_its_turn():
     with pytest.raises(ZeroDivisionError):
         turns.take(lambda: 1 / 0)
     assert turns.take(lambda: "next") == "next"
+
+
+def test_one_alone_computes_the_next_while_there_is_room_and_gets_all_in_order():
+    turns = Turns(abreast=2, cores=2)
+    both = threading.Barrier(2)
+
+    def work(number: int) -> int:
+        turns.take(both.wait, 10)  # goes on when two compute at once
+        return number
+
+    assert list(turns.ahead(work, range(6))) == list(range(6))
+
+
+def test_nothing_is_begun_early_when_others_fill_the_room():
+    turns = Turns(abreast=2, cores=2)
+    others_may_go, begun = threading.Event(), []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number
+
+    with ThreadPoolExecutor(2) as others:
+        for _ in range(2):
+            others.submit(turns.take, others_may_go.wait, 10)
+        while turns._present < 2:
+            time.sleep(0.001)
+        results = turns.ahead(work, range(6))
+        assert next(results) == 0
+        assert begun == [0]
+        others_may_go.set()
+        assert list(results) == [1, 2, 3, 4, 5]

@@ -13,6 +13,7 @@ import pytest
 
 from asr_core.decoding import Alphabet, GreedyDecoder
 from asr_core.recognizer import Recognizer
+from asr_core.turns import Turns
 
 LETTERS = "|ETAONIHSRDLUMWCFGYPBVK'XJQZ"
 
@@ -82,6 +83,7 @@ class Ear(Recognizer):
         self.rate, self.hop, self.batch_size = 16_000, 320, 1
         self.alphabet = Alphabet(("", " ", *"ABCDEFGH"), blank=0)
         self.windows: list[int] = []  # samples in each window that was looked at
+        self._turns = Turns()
 
     def decoder(self) -> GreedyDecoder:
         return GreedyDecoder(self.alphabet, self.hop / self.rate)
