@@ -65,7 +65,7 @@ def written(folder) -> int:
 
 
 def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora, tmp_path):
-    from transformers import MoonshineConfig, MoonshineModel
+    from transformers import MoonshineConfig, MoonshineModel, Wav2Vec2ForCTC
 
     from asr_core.recipe import __main__ as recipe
 
@@ -85,6 +85,15 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert written(tmp_path) > before
     transcript = Recognizer(str(tmp_path)).transcribe((16_000, np.zeros(16_000) + 0.01))
     assert transcript.duration == 1.0
+    further = tmp_path / "further"
+    flags[flags.index("--moonshine") :] = ["--start", str(tmp_path), "--steps", "1"]
+    flags[flags.index("--output") + 1] = str(further)
+    assert recipe.main(flags) == 0
+    old, new = (
+        Wav2Vec2ForCTC.from_pretrained(folder, dtype=torch.float32).lm_head.weight
+        for folder in (tmp_path, further)
+    )
+    assert 0 < (old - new).abs().max() < 0.002  # one small step from where it stood
 
 
 def test_some_batches_hold_half_a_minute_of_joined_utterances(corpora, tmp_path):
