@@ -90,3 +90,6 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except AsrError as error:
         sys.exit(f"train.py: {error}")
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)

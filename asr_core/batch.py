@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +50,9 @@ def transcribe_files(
     if not engine.ready(wish.model):
         yield Batch(table(lines, language), page.notice("busy", say("loading", language)), [], True)
     for index, path in enumerate(paths):
+        for still in paths[index:]:  # or they are swept away as old while they wait
+            with suppress(OSError):
+                os.utime(still)
         for view in page.transcribe(engine, path, language, wish):
             heard = view.text
             if view.running:  # its end is more telling than its beginning

@@ -14,6 +14,7 @@ import numpy as np
 
 from asr_core import search
 from asr_core.lexicon import Vocabulary
+from asr_core.text import compose
 from asr_core.transcript import Word
 
 CHUNK = 256  # frames between two looks at what can no longer change
@@ -161,5 +162,6 @@ class _Spelling:
         if self.text:
             confidence = math.exp(min(0.0, self.log_probability / self.characters))
             start, end = round(self.start * frame, 3), round(self.end * frame, 3)
-            done.append(Word(self.text, start, end, round(confidence, 4)))
+            text = compose(self.text)  # of a Korean model that spells jamo
+            done.append(Word(text, start, end, round(confidence, 4)))
         self.__init__()

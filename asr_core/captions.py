@@ -66,8 +66,25 @@ class Session:
                 return
 
 
+ENDED = Session(over=True)  # nothing arrives in it any more
+REMEMBERED = 1000  # sessions that have ended
+
+
+class Sessions(dict[str, Session]):
+    """The sessions by their keys; those that have ended are remembered for a while as `ENDED`."""
+
+    def __setitem__(self, key: str, session: Session) -> None:
+        super().pop(key, None)  # the newest come last
+        super().__setitem__(key, session)
+        ended = [key for key, session in self.items() if session is ENDED]
+        for key in ended[:-REMEMBERED]:
+            del self[key]
+
+
 def receive(sessions: dict[str, Session], message: Any) -> int | None:
-    """How much of a session's sound has arrived, `message` included; None where there is none.
+    """How much of a session's sound has arrived, `message` included.
+
+    None where there is no such session yet, -1 where there is none any more.
 
     `message` is [key of the session, rate, number of the first sample, 16 bit PCM in base64,
     whether it is the last], if it comes from our page.
@@ -75,7 +92,8 @@ def receive(sessions: dict[str, Session], message: Any) -> int | None:
     try:
         key, rate, first, sound, last = message
         samples = np.frombuffer(base64.b64decode(sound, validate=True), "<i2")
-        return sessions[key].put(int(rate), int(first), samples, bool(last))
+        session = sessions[key]
+        return -1 if session is ENDED else session.put(int(rate), int(first), samples, bool(last))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
 

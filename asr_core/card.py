@@ -84,7 +84,7 @@ def save(
     )
     parts = [
         _introduction(name, options, base),
-        _results(before, after),
+        _results(before, after, looked.shared),
         _usage(name),
         _data(options, looked),
         _errors(after),
@@ -125,7 +125,7 @@ def _introduction(name: str, options: Options, base: str | None) -> str:
     )
 
 
-def _results(before: Evaluation | None, after: Evaluation) -> str:
+def _results(before: Evaluation | None, after: Evaluation, shared: int) -> str:
     def row(label: str, one: Evaluation) -> tuple[str, ...]:
         wer = (_share(one.wer), _span(one.wer_interval))
         return (label, *wer, _share(one.cer), _span(one.cer_interval))
@@ -137,12 +137,13 @@ def _results(before: Evaluation | None, after: Evaluation) -> str:
         found = f"WER changed by {change:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}). "
     else:
         found = "Before, the model had no output layer for these characters. "
+    seen = f"of which {shared:,} were trained on, too" if shared else "that were not trained on"
     failed = f", {len(after.failed)} left out" if after.failed else ""
     return (
         "## Results\n\n"
         + _table(("", "WER", "95 % interval", "CER", "95 % interval"), rows)
         + f"\n\n{found}Measured on {after.utterances} utterances "
-        f"({after.audio_seconds / 60:.1f} minutes{failed}) that were not trained on; greedy "
+        f"({after.audio_seconds / 60:.1f} minutes{failed}) {seen}; greedy "
         "decoding without a language model; intervals by bootstrap over utterances."
     )
 
@@ -170,6 +171,7 @@ def _data(options: Options, looked: Report) -> str:
     for part in (looked.train, looked.test):
         for reason, names in part.dropped.items():
             reasons[reason] = reasons.get(reason, 0) + len(names)
+    measured = looked.test.left_out
     left_out = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
     parts = f"`{options.train_split}`"
     parts += f" and `{options.eval_split}`" if options.eval_split else ""
@@ -180,6 +182,7 @@ def _data(options: Options, looked: Report) -> str:
             [row("trained on", looked.train), row("measured on", looked.test)],
         )
         + (f"\n\nLeft out: {left_out}." if left_out else "")
+        + ("\n\nWhat can be heard of the test part is measured all the same." if measured else "")
     )
 
 

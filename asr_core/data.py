@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,22 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
         f"The dataset '{name}' cannot be loaded ({said}): check the name and the connection, or "
         "use --dataset sample."
     )
+
+
+def files_state(rows: Dataset) -> int:
+    """A number that changes when a file of a recording does.
+
+    `datasets` keeps what was made of rows for as long as the table stays that names the files.
+    """
+    import pyarrow.compute
+
+    state = 0
+    for path in pyarrow.compute.struct_field(rows.data.table["audio"], "path").to_pylist():
+        if not path or not (file := Path(path)).is_file():  # it lies in the table, or is missing
+            continue
+        found = file.stat()
+        state = zlib.crc32(f"{path} {found.st_size} {found.st_mtime_ns}".encode(), state)
+    return state
 
 
 def row_source(row: dict[str, Any]) -> audio.Source | None:

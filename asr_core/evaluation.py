@@ -85,6 +85,8 @@ def evaluate(
     began = time.perf_counter()
     for index, row in enumerate(rows):
         name = data.row_name(row, index)
+        if name in failed:
+            name = f"{name} (row {index})"
         reference = spell(row["transcription"] or "")
         if not reference:
             failed[name] = "It has no transcript."

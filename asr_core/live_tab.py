@@ -18,7 +18,7 @@ STOP = "() => stopMicrophone()"
 
 def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
     """`wishes` hold the fields of a `Wish`."""
-    speaking: dict[str, captions.Session] = {}
+    speaking = captions.Sessions()
 
     async def hear(message: Any) -> int | None:
         return captions.receive(speaking, message)
@@ -41,15 +41,14 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         speaking[key] = session
         try:
             for heard in captions.listen(engine, session, page.spoken(request), Wish(*wish)):
-                text = gr.skip() if heard.running else getattr(heard.transcript, "text", "")
                 yield {
                     panel.words: heard.words,
                     panel.notice: heard.notice,
                     panel.transcript: heard.transcript,
-                    panel.text: text,
+                    panel.text: getattr(heard.transcript, "text", ""),
                 }
         finally:
-            speaking.pop(key, None)
+            speaking[key] = captions.ENDED
 
     record.click(
         on_record,

@@ -17,7 +17,7 @@ from asr_core.audio import Recording
 from asr_core.data import SAMPLE_FOLDER
 from asr_core.editing import edited
 from asr_core.engine import NO_WISH, OWN, Engine, Wish
-from asr_core.errors import AsrError
+from asr_core.errors import AsrError, AudioError
 from asr_core.models import EMBEDDED, Choice
 from asr_core.phrases import language as language_of
 from asr_core.phrases import say
@@ -88,7 +88,9 @@ def rows(transcript: Transcript | None) -> list[list]:
 
 def edit(transcript: Transcript | None, text: str | None) -> Transcript | None:
     """The transcript with the visitor's corrections."""
-    if transcript is None or text is None or text.split() == transcript.text.split():
+    if transcript is None or not (text or "").strip():  # while words come, there is no text yet
+        return transcript
+    if text.split() == transcript.text.split():
         return transcript
     return edited(transcript, text)
 
@@ -143,6 +145,11 @@ class Progress:
 def length(path: str) -> float | None:
     """The duration that a file declares, in seconds. Raises AudioError when it cannot be read."""
     recording = Recording(path)
+    if not Path(path).exists():  # it waited too long
+        raise AudioError(
+            f"{recording.name} is no longer here, as recordings are deleted: record or choose it "
+            "again."
+        )
     next(recording.blocks(16_000), None)
     return recording.duration
 

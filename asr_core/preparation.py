@@ -52,6 +52,7 @@ class _Examine:
     frames: Any
     limits: Limits
     spelling: text.Spelling
+    files_state: int  # what is known of other files is not to be taken for these
 
     def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
         name = data.row_name(row, index)
@@ -110,7 +111,7 @@ def prepare(
     transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
     missing = text.unknown(transcripts, processor.tokenizer)
 
-    examine = _Examine(processor, frames, limits or Limits(), spelling)
+    examine = _Examine(processor, frames, limits or Limits(), spelling, data.files_state(rows))
     examined = rows.map(
         examine,
         with_indices=True,
@@ -160,7 +161,7 @@ class Features:
         extractor = self.processor.feature_extractor
         samples: np.ndarray = audio.load(data.row_source(row), int(extractor.sampling_rate))
         if self.augment:
-            seed = (self.seed, self.epoch, zlib.crc32(row["name"].encode()))
+            seed = (self.seed, self.epoch, row["row"])
             samples = self.augment(samples, np.random.default_rng(seed))
         features = extractor(samples, sampling_rate=extractor.sampling_rate)
         name = extractor.model_input_names[0]

@@ -27,7 +27,7 @@ from asr_core.audio import SILENCE, Recording, Source
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError
 from asr_core.transcript import Transcript, Word
-from asr_core.turns import Turns
+from asr_core.turns import Turns, all_cores
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -103,12 +103,11 @@ class Recognizer:
         self._vocabulary = self._known(hotwords)
 
     def _shared_turns(self, model) -> Turns:
-        import torch
-
-        if self.hardware.device != "cpu" or model.num_parameters() > SMALL:
+        if self.hardware.device != "cpu":
             return Turns()
-        cores = torch.get_num_threads()
-        return Turns(min(cores, MOST_ABREAST), cores)
+        cores = all_cores()
+        small = model.num_parameters() <= SMALL
+        return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
 
     def __str__(self) -> str:
         with_what = " with a language model" if self.language_model else ""

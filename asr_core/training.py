@@ -110,6 +110,9 @@ class CTCTrainer(Trainer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        # Else the Trainer takes it that the model divides the loss by what an optimizer's step sees
+        # in all, which CTC models do not, and adds up the losses of `gradient_accumulation_steps`.
+        self.model_accepts_loss_kwargs = False
         self.train_collator = train_collator
         self.batch_samples = batch_samples
         self.watch = watch

@@ -61,7 +61,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
                 panel.words: view.words,
                 panel.notice: view.notice,
                 panel.transcript: view.transcript,
-                panel.text: gr.skip() if view.running else view.text,
+                panel.text: "" if view.running else view.text,
                 cancel: gr.Button(visible=view.running),
             }
 
@@ -88,6 +88,8 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
         examples.load_input_event.then(**wiring),
     ]
+    # Before the sample arrives: it would else be transcribed beside what is, or not at all.
+    examples.dataset.click(None, cancels=runs, api_visibility="private")
     # In two steps, or a last view of the cancelled run could arrive after the answer.
     cancel.click(None, cancels=runs, api_visibility="private").then(
         on_cancel,

@@ -34,6 +34,9 @@ KOREAN = {
         "{name}: 폴더입니다. 그 안의 녹음을 고르세요."
     ),
     "{name} does not exist: check the path.": "{name}: 파일이 없습니다. 경로를 확인하세요.",
+    "{name} is no longer here, as recordings are deleted: record or choose it again.": (
+        "{name}: 시간이 지나 서버에서 삭제되었습니다. 다시 녹음하거나 고르세요."
+    ),
     "{name} cannot be opened: {reason}.": "{name}: 열 수 없습니다({reason}).",
     "A recording cannot be read from {kind}: give a path, bytes, a file object or (sample rate, "
     "samples).": (

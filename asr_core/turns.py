@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,10 +18,10 @@ class Turns:
 
     One alone has them all. What a small model does with a window is too little to share among
     cores, so that two windows on one core each are done sooner than one after the other on two.
-    The number of torch's threads is set for the thread of this pool alone.
+    Without `cores`, torch is left to choose.
     """
 
-    def __init__(self, abreast: int = 1, cores: int = 1) -> None:
+    def __init__(self, abreast: int = 1, cores: int | None = None) -> None:
         self.abreast, self.cores = abreast, cores
         self._pool = ThreadPoolExecutor(abreast, thread_name_prefix="recognizer")
         self._lock = Lock()
@@ -50,18 +51,38 @@ class Turns:
             yield from map(work, items)
             return
         begun: deque[Future] = deque()
-        with ThreadPoolExecutor(self.abreast) as workers:
-            for item in items:
-                begun.append(workers.submit(work, item))
+        items, failure = iter(items), None
+        workers = ThreadPoolExecutor(self.abreast)
+        try:
+            while True:
+                try:
+                    begun.append(workers.submit(work, next(items)))
+                except StopIteration:
+                    break
+                except Exception as error:  # after what there was before it
+                    failure = error
+                    break
                 while begun and max(len(begun), self._present) >= self.abreast:
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
+            if failure:
+                raise failure
+        finally:  # who gives up does not wait: gradio closes iterators in its event loop
+            workers.shutdown(wait=False, cancel_futures=True)
 
     def _with_its_share(self, work: Callable, *args: Any, **options: Any) -> Any:
-        if self.abreast > 1:
+        if self.cores:
             import torch
 
             # Threads of torch that have no core wait for one by spinning, and slow all others.
             torch.set_num_threads(max(1, self.cores // min(self._most, self.abreast)))
         return work(*args, **options)
+
+
+@functools.cache
+def all_cores() -> int:
+    """How many threads torch may use: asked once, as what a turn sets holds for new threads too."""
+    import torch
+
+    return torch.get_num_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 
 from test_page import Engine
@@ -41,6 +42,15 @@ def test_files_wait_for_their_turn_in_the_table(monkeypatch):
     assert first.running
     assert first.table.count("waiting") == 1
     assert first.table.index("one.wav") < first.table.index("two.wav")
+
+
+def test_files_that_wait_are_not_swept_away_as_old(monkeypatch, tmp_path):
+    paths = [tmp_path / "one.wav", tmp_path / "two.wav"]
+    for path in paths:
+        path.touch()
+        os.utime(path, (0, 0))
+    transcribe(monkeypatch, *map(str, paths))
+    assert all(path.stat().st_mtime > 1e9 for path in paths)
 
 
 def test_no_files():

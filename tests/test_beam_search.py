@@ -14,6 +14,7 @@ from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder
 from asr_core.errors import ModelError, OptionError
 from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
+from asr_core.text import decompose
 
 FRAME = 0.02
 ALPHABET = Alphabet(("", "", " ", *"ABCDEGHIKLMNOPRSTUWY'"), blank=0)
@@ -202,6 +203,17 @@ def test_tuning_finds_weights_that_are_better(known):
     tuned = replace(known, weights=found.weights, heard=found.heard)
     again = [text_of(decode(Vocabulary.of(ALPHABET, tuned), emissions)) for emissions in noisy]
     assert metrics.wer(again, said) == pytest.approx(found.wer)
+
+
+def test_korean_spelt_in_jamo_comes_as_syllables():
+    jamo = decompose("계좌")
+    alphabet = Alphabet(("", " ", *sorted(set(jamo))), blank=0)
+    emissions = np.full((2 * len(jamo), len(alphabet.tokens)), -9.0, np.float32)
+    emissions[1::2, 0] = 0.0
+    for place, sign in enumerate(jamo):
+        emissions[2 * place, alphabet.tokens.index(sign)] = 0.0
+    (word,) = decode(Vocabulary.of(alphabet, None, ["계좌"]), emissions)
+    assert word.text == "계좌"
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100, 999])

@@ -130,6 +130,19 @@ def test_what_our_page_would_never_send_is_refused(message):
     assert captions.receive({"key": Session()}, message) is None
 
 
+def test_a_browser_learns_that_its_session_is_over():
+    sessions = captions.Sessions()
+    message = ["key", RATE, 0, "", False]
+    assert captions.receive(sessions, message) is None  # its turn has not come
+    sessions["key"] = Session()
+    assert captions.receive(sessions, message) == 0
+    sessions["key"] = captions.ENDED
+    assert captions.receive(sessions, message) == -1
+    for number in range(2 * captions.REMEMBERED):
+        sessions[f"{number}"] = captions.ENDED
+    assert len(sessions) == captions.REMEMBERED
+
+
 def test_a_rate_that_no_microphone_has_is_said_plainly():
     session = Session()
     session.put(-5, 0, pcm(babble(1)), True)

@@ -241,6 +241,15 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
     assert result.unknown == {"안": 1, "녕": 1}
 
 
+def test_a_recording_that_was_repaired_is_read_again(tmp_path, processor):
+    (tmp_path / "metadata.csv").write_text("file_name,transcription\na.wav,one\nb.wav,two\n")
+    (tmp_path / "a.wav").write_bytes(recordings.sound(1.0))
+    (tmp_path / "b.wav").write_bytes(b"broken")
+    assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav"]
+    (tmp_path / "b.wav").write_bytes(recordings.sound(1.0))
+    assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav", "b.wav"]
+
+
 def test_labels_are_the_transcript_in_the_letters_of_the_model(tmp_path, processor):
     result = prepared(parquet_file(tmp_path), processor)
     decoded = processor.tokenizer.batch_decode(result.rows["labels"][:], group_tokens=False)

@@ -136,6 +136,16 @@ def test_downloads_hold_the_corrections():
     assert json.loads(contents)["text"] == "Hello, world"
 
 
+def test_while_words_come_a_download_holds_them_whatever_the_field_for_corrections_holds():
+    for nothing in ("", " \n", None):
+        assert page.download(HELLO, nothing, "txt").contents == "HELLO WORLT\n"
+
+
+def test_a_recording_that_was_deleted_while_it_waited_is_said(tmp_path):
+    *_, last = page.transcribe(Engine(Speaker(HELLO)), str(tmp_path / "gone.wav"))
+    assert "gone.wav is no longer here" in last.notice
+
+
 def test_a_download_before_anything_was_said():
     assert page.download(None, "", "srt") is None
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from asr_core import audio
+from asr_core import audio, models
 from asr_core.recognizer import Recognizer
 
 pytestmark = pytest.mark.slow
@@ -141,6 +141,12 @@ def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):
     flags = ["--speech", str(tmp_path), "--synthetic", str(tmp_path), "--noise", str(tmp_path)]
     flags += ["--output", str(tmp_path / "out")]
     assert recipe.main(["pretrain", *flags, "--moonshine", str(tmp_path)]) == 1
+    assert f"{tmp_path} is no Moonshine" in capsys.readouterr().err
+    shipped = ["--start", str(models.EMBEDDED_FOLDER)]
+    assert recipe.main(["pretrain", *flags, *shipped]) == 1
     assert f"There is no *.parquet in {tmp_path}" in capsys.readouterr().err
+    short = ["--moonshine", str(tmp_path), "--steps", "9"]
+    assert recipe.main(["pretrain", *flags, *short]) == 1
+    assert "--fade_to" in capsys.readouterr().err
     assert recipe.main(["pretrain", *flags]) == 1
     assert "--moonshine or --start" in capsys.readouterr().err

@@ -78,6 +78,16 @@ def run(folder, output, *flags: str) -> training.CTCTrainer:
     return trainer
 
 
+def test_the_loss_that_is_told_does_not_grow_with_the_batches_of_a_step(blank, tmp_path):
+    told = []
+    for batches in (1, 4):
+        flags = f"--max_steps 1 --learning_rate 0 --gradient_accumulation_steps {batches}"
+        flags += " --batch_seconds 0 --per_device_train_batch_size 1 --augment none"
+        trainer = run(blank, tmp_path / str(batches), *flags.split())
+        told.append(trainer.state.log_history[0]["loss"])
+    assert told[1] < 2.5 * told[0]
+
+
 STUCK = "--max_steps 2 --warmup_steps 0 --learning_rate 1e-8 --eval_strategy steps --eval_steps 1"
 
 
@@ -154,13 +164,15 @@ def test_half_precision_learns_what_full_precision_does(tmp_path):
 
 
 def test_rows_are_changed_anew_in_each_epoch_and_alike_when_it_is_repeated():
-    row = {**data.load("sample", split="train[:1]")[0], "name": "a.wav", "labels": [1]}
+    row = {**data.load("sample", split="train[:1]")[0], "row": 0, "labels": [1]}
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
     features = preparation.Features(processor, augmentation.of("all", 16_000), seed=1)
     first, again = features(row)["input_values"], features(row)["input_values"]
     assert np.array_equal(first, again)
     features.epoch = 1
     assert not np.array_equal(first, features(row)["input_values"])
+    features.epoch = 0  # a sentence that is there twice is changed in two ways
+    assert not np.array_equal(first, features(row | {"row": 1})["input_values"])
 
 
 def test_rows_joined_with_padding_spell_nothing_more(tmp_path):

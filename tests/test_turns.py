@@ -103,3 +103,37 @@ def test_nothing_is_begun_early_when_others_fill_the_room():
         assert begun == [0]
         others_may_go.set()
         assert list(results) == [1, 2, 3, 4, 5]
+
+
+def test_what_was_heard_before_a_failure_comes_first():
+    def items():
+        yield from (1, 2, 3)
+        raise ValueError("the file is damaged")
+
+    results = Turns(abreast=4, cores=4).ahead(lambda number: number, items())
+    assert [next(results) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ValueError, match="damaged"):
+        next(results)
+
+
+def test_who_gives_up_does_not_wait_for_what_was_begun():
+    turns, may_end = Turns(abreast=2, cores=2), threading.Event()
+
+    def work(number: int) -> int:
+        return number if number == 0 else turns.take(may_end.wait, 10)
+
+    results = turns.ahead(work, range(6))
+    assert next(results) == 0
+    results.close()  # would otherwise last until the event, which is set only now
+    assert not may_end.is_set()
+    may_end.set()
+
+
+def test_a_model_that_comes_later_has_all_cores():
+    small, large = Turns(abreast=2, cores=4), Turns(cores=4)
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as callers:
+        for _ in range(2):
+            callers.submit(small.take, both.wait, 10)
+    small.take(int)  # with half of the cores, as the other may be back
+    assert large.take(cores) == 4

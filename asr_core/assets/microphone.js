@@ -43,7 +43,8 @@ window.startMicrophone = async () => {
     document.documentElement.style.setProperty("--loudness", loudest.toFixed(2));
   };
   context.createMediaStreamSource(stream).connect(recorder);
-  stop = () => {
+  stop = session.end = () => {
+    if (session.stopped) return; // another one may have begun
     stop = null;
     session.stopped = true;
     stream.getTracks().forEach((track) => track.stop());
@@ -75,10 +76,8 @@ async function send(session) {
     const last = Boolean(stopped) && some.length === pieces.length;
     const arrived = await server.hear(key, rate, session.first, encode(some), last);
     if (arrived === undefined) continue; // the line is bad
-    if (arrived === null) {
-      if (!known) continue; // our turn has not come yet
-      return stop?.(); // the server has given up, and says why
-    }
+    if (arrived === null && !known) continue; // our turn has not come yet
+    if (arrived === null || arrived < 0) return session.end(); // the server gave up, and says why
     known = true;
     while (session.first < arrived) session.first += pieces.shift().length;
     if (last && pieces.length === 0) return;

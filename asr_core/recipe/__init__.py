@@ -1,6 +1,7 @@
 """How the embedded model and sample were made, to make better ones with the same commands.
 
 python -m asr_core.recipe synthesize --text DIR --output DIR --hours 40
-python -m asr_core.recipe pretrain --speech DIR --synthetic DIR --noise DIR --output DIR
+python -m asr_core.recipe pretrain --speech DIR --synthetic DIR --noise DIR --output DIR \\
+    --moonshine MODEL
 python -m asr_core.recipe sample
 """

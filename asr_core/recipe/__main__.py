@@ -47,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         train.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
 
     export = commands.add_parser("export", help="turn a checkpoint into a model to ship")
-    export.add_argument("--checkpoint", type=Path, required=True)
+    export.add_argument(
+        "--checkpoint", type=Path, required=True, help="one of after step --fade_to of its run"
+    )
     export.add_argument("--output", type=Path, default=EMBEDDED_FOLDER)
 
     sample = commands.add_parser("sample", help="speak the embedded data set anew")
@@ -60,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     except AsrError as error:
         print(f"recipe: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -27,11 +27,14 @@ def load(source: str) -> MoonshineEncoder:
     """From the Hub or a folder of transformers', or from `encoder_model.onnx`.
 
     The latter lies in the npm package @moonshine-ai/moonshine-js, in 8 bits. Raises DataError when
-    the file is not there.
+    there is none.
     """
     if source.endswith(".onnx"):
         return _read_onnx(Path(source))
-    return MoonshineModel.from_pretrained(source, dtype=torch.float32).encoder.eval()
+    try:
+        return MoonshineModel.from_pretrained(source, dtype=torch.float32).encoder.eval()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{source} is no Moonshine that can be read: {error}") from error
 
 
 def _read_onnx(path: Path) -> MoonshineEncoder:

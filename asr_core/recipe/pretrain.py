@@ -1,8 +1,8 @@
 """Train the embedded model, a `Wav2Vec2ForCTC`, on synthetic and human speech.
 
 It grows from Moonshine's encoder (`transplant`), learns to spell, and gives up what wav2vec 2.0 has
-no place for (`rotation`). Every batch is a function of its number alone (`Batches`), so an
-interrupted run continues exactly where it stopped, and more steps or more data need no bookkeeping.
+no place for (`rotation`). Every batch is a function of its number alone (`Batches`), so a run that
+was interrupted goes on from its last checkpoint, and more steps or data need no bookkeeping.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from asr_core import models
-from asr_core.errors import DataError
+from asr_core import models, training
+from asr_core.errors import DataError, OptionError
 from asr_core.recipe import moonshine
 from asr_core.recipe.batches import Batches
 from asr_core.recipe.rotation import fading, share_at
 from asr_core.recipe.settings import Recipe
 from asr_core.recipe.transplant import add_rotation, shape, transplant
+from asr_core.watch import Interruption
 
 log = logging.getLogger("asr_core")
 
@@ -161,16 +162,24 @@ def pretrain(
     that this made, else from Moonshine at `source` (see `moonshine.load`)."""
     if not start and not source:
         raise DataError("Say what to grow from: --moonshine or --start.")
+    if not start and recipe.steps < recipe.fade_to:
+        raise OptionError(
+            f"--steps {recipe.steps} ends before the rotation is gone: --fade_to "
+            f"{recipe.fade_to} must not be later."
+        )
     torch.manual_seed(recipe.seed)
+    encoder = None if start else moonshine.load(source)
     prepared = processor(output)
     model = Wav2Vec2ForCTC(config())
-    batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     if start:
         recipe = replace(recipe, new_steps=0, fade_from=0, fade_to=0)
-        weights = Wav2Vec2ForCTC.from_pretrained(start, dtype=torch.float32).state_dict()
-        model.load_state_dict(weights)
-    else:
-        encoder = moonshine.load(source)
+        try:
+            given = Wav2Vec2ForCTC.from_pretrained(start, dtype=torch.float32)
+            model.load_state_dict(given.state_dict())
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{start} is no model that this made: {error}") from error
+    batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
+    if encoder:
         add_rotation(model, encoder.config)
         transplant(encoder, model, batches.examples(SPOKEN))
     convolutions = [layer.conv for layer in model.wav2vec2.feature_extractor.conv_layers]
@@ -211,11 +220,13 @@ def pretrain(
         optimizers=(optimizer(model, recipe.learning_rate), None),
         train_dataset=batches,
         data_collator=lambda items: items[0],
-        callbacks=[NewFirst(recipe), MaskLater(recipe.mask_steps)],
+        callbacks=[NewFirst(recipe), MaskLater(recipe.mask_steps), Interruption()],
     )
     trainer.recipe = recipe
-    resume = any(output.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=resume or None)
+    checkpoint = training.last_checkpoint(output)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if training.interrupted(trainer):
+        raise KeyboardInterrupt  # a checkpoint is kept, but no model: it may not be one yet
     save(model, prepared, output)
 
 

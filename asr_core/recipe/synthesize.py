@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import lzma
+import math
 import multiprocessing
 import random
 import re
@@ -114,7 +115,7 @@ def synthesize(
     done = 0.0
     with multiprocessing.Pool(processes, _adopt, (texts,)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
-        seeds = range(first, first + int(hours * 6))
+        seeds = range(first, first + math.ceil(hours * 6))
         jobs = [(seed, output / f"synthetic-{seed:05d}.parquet") for seed in seeds]
         for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds

@@ -26,6 +26,7 @@ import soxr
 
 from asr_core.errors import DataError
 
+INSTALL = "`apt-get install espeak-ng flite festival`, and what `recipe/voices.py` says."
 SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 
 
@@ -89,7 +90,10 @@ def speak(text: str, voice: Voice) -> np.ndarray:
             path = Path(folder, "speech.wav")
             run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
             command, script = run(text, voice, path)
-            subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+            try:
+                subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+            except FileNotFoundError as error:
+                raise DataError(f"{command[0]} is not here: {INSTALL}") from error
             samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
     samples = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
     peak = float(np.abs(samples).max(initial=0))
