@@ -81,6 +81,10 @@ class App:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1000
 
+    def libraries(self) -> str:
+        """What the app has loaded."""
+        return Path(f"/proc/{self._process.pid}/maps").read_text()
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=60)

@@ -110,3 +110,15 @@ def test_a_long_recording_shows_words_and_time_left_and_can_be_cancelled(visit, 
     page.click("#samples button >> nth=1")
     page.wait_for_function("document.querySelectorAll('#transcript-words .word').length < 60")
     assert notice(page, "done").endswith("in 0:02.")
+
+
+def test_a_sample_takes_the_place_of_what_is_being_transcribed(visit, tmp_path):
+    page = visit()
+    upload(page, long_recording(tmp_path / "long.wav", minutes=60))
+    page.wait_for_selector("#transcript-words .word")
+    page.click("#samples button >> nth=1")
+    assert notice(page, "done").endswith("in 0:02.")
+    words = page.locator("#transcript-words .word").count()
+    page.wait_for_timeout(1500)  # nothing of the other comes any more
+    assert page.locator("#transcript-words .word").count() == words
+    assert notice(page, "done").endswith("in 0:02.")

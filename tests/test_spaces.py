@@ -134,7 +134,7 @@ def test_on_zerogpu_the_model_is_there_before_the_page_and_calls_are_lent(stub, 
 
     running = App(tmp_path, "--model", "embedded", **stub)
     try:
-        assert "Loading weights" in running.log.split("Open http")[0] or "Ready" in running.log
+        assert "libtorch" in running.libraries()  # elsewhere the page answers before that
         clip = page.samples(tmp_path, 1)[0].path
         client = Client(running.url, verbose=False)
         assert client.predict(handle_file(clip), api_name="/transcribe").strip()
