@@ -156,8 +156,7 @@ class Recording:
             if not container.streams.audio:
                 raise AudioError(f"{self.name} has no sound track.")
             stream = container.streams.audio[0]
-            # ffmpeg's threads gain nothing for sound, and take from a model that is at work.
-            stream.thread_type = "NONE"
+            stream.thread_type = "AUTO"
             if stream.duration:
                 self.duration = float(stream.duration * stream.time_base)
             elif container.duration:
