@@ -46,7 +46,7 @@ def test_korean_from_a_folder_of_recordings(recordings, tmp_path, caplog):
     folder = tmp_path / "korean"
     flags = (
         "--preset quickstart --train_split train --eval_split train --vocabulary data "
-        "--hangul jamo --max_steps 240 --learning_rate 5e-4 --batch_seconds 10 "
+        "--hangul jamo --max_steps 150 --learning_rate 8e-4 --batch_seconds 10 "
         "--eval_strategy no --save_strategy no --load_best_model_at_end False --augment none"
     ).split()
     done = train.main(["--dataset", str(recordings), "--output_dir", str(folder), *flags])
