@@ -8,9 +8,9 @@ import pandas as pd
 from asr_core import page, teaching
 from asr_core.engine import Engine
 from asr_core.errors import AsrError
+from asr_core.lesson import Lesson
 from asr_core.phrases import say
 from asr_core.prompts import prompts
-from asr_core.teaching import Lesson
 from asr_core.transcribe_tab import recorder
 from asr_core.transcript_panel import LIVE_REGION
 

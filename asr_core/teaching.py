@@ -1,48 +1,30 @@
-"""Teach it: a visitor's own sentences, learnt by `train.py`, and what came of it.
+"""Teach it: a visitor's `Lesson`, learnt by `train.py`, and what came of it.
 
-A lesson belongs to one visitor. Its recordings and its model lie in a folder of its own and go with
-it, and so does all that training writes. One lesson is taught at a time.
+One lesson is taught at a time.
 """
 
 from __future__ import annotations
 
 import atexit
-import csv
 import json
 import os
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import soundfile as sf
-
-from asr_core import audio, comparison, page
-from asr_core.engine import Engine
-from asr_core.errors import AsrError, AudioError, DataError, ModelError
-from asr_core.models import EMBEDDED
+from asr_core import comparison, page
+from asr_core.errors import AsrError, ModelError
+from asr_core.lesson import LEAST, Lesson, archive, stop, write
 from asr_core.phrases import say
 
-LEAST = 6  # recordings to begin with
-HELD_OUT = 3  # every third recording is not learnt but measured on
-REPEATS = 4  # times that each sentence is learnt for once of each of the sample's
-RATE = 16_000  # Hz, of recordings as they are kept
-LONGEST = 20.0  # seconds, as `train.py` leaves out what is longer
 GLANCE = 0.5  # seconds between two looks at how the training goes
 TRAIN = Path(__file__).parents[1] / "train.py"
-# The preset is for the small embedded model. A large one knows more, learns in smaller steps, and
-# would not be done within minutes if it were shown the sample as well.
-LARGE = "--freeze feature_encoder --learning_rate 5e-5 --num_train_epochs 5".split()
 
 
 def allowed(public: bool = False) -> bool:
@@ -51,91 +33,6 @@ def allowed(public: bool = False) -> bool:
     if wish:
         return wish != "0"
     return not public and "SPACE_ID" not in os.environ
-
-
-class Lesson:
-    """Sentences to read aloud, recordings of some of them, and the model that learnt from these.
-
-    `model` is the name under which `Engine` has that model, None before there is one.
-    """
-
-    def __init__(self, engine: Engine, sentences: Sequence[str]) -> None:
-        self.engine = engine
-        self.sentences = list(sentences)
-        self.clips: dict[int, Path] = {}
-        self.base: str | None = ""
-        self.model: str | None = None
-        self.cancelled = False
-        self.process: subprocess.Popen | None = None
-        self._home = tempfile.TemporaryDirectory(prefix="asr-lesson-")
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._home.name)
-
-    def record(self, index: int, path: str, sentence: str) -> None:
-        """Keep a recording of sentence `index`, which was said as `sentence`.
-
-        Raises AudioError when it cannot be learnt from, DataError when nothing is said to be in it.
-        """
-        if not sentence.strip():
-            raise DataError("Write down what is said in the recording.")
-        samples = audio.load(path, RATE)
-        if np.abs(samples).max() < audio.SILENCE:
-            raise AudioError(
-                "The recording is silent: check that the right microphone is chosen and not muted."
-            )
-        if len(samples) > LONGEST * RATE:
-            raise AudioError(f"The recording is longer than {LONGEST:g} s: say one sentence only.")
-        kept = self.folder / f"{index:02}.wav"
-        sf.write(kept, samples, RATE, subtype="PCM_16")
-        self.clips[index], self.sentences[index] = kept, sentence.strip()
-
-    def forget(self, index: int) -> None:
-        """Delete the recording of sentence `index`."""
-        if index in self.clips:
-            self.clips.pop(index).unlink()
-
-    def next(self, index: int) -> int:
-        """The sentence to read after `index`: the next without a recording, else `index`."""
-        others = [*range(index + 1, len(self.sentences)), *range(index)]
-        return next((i for i in others if i not in self.clips), index)
-
-    def parts(self) -> tuple[list[int], list[int]]:
-        """Sentences to learn and sentences to measure on, which have no text in common.
-
-        Raises DataError when there are no two of them.
-        """
-        train, test, learnt = [], [], set()
-        for place, index in enumerate(sorted(self.clips)):
-            words = " ".join(self.sentences[index].casefold().split())
-            held_out = place % HELD_OUT == HELD_OUT - 1
-            (test if held_out else train).append((index, words))
-            if not held_out:
-                learnt.add(words)
-        test = [index for index, words in test if words not in learnt]
-        if not test:
-            raise DataError("All recordings are of the same sentence: say different ones.")
-        return [index for index, _ in train], test
-
-    def keep(self, model: Path) -> None:
-        """Take over what was just taught, in the place of what was taught before."""
-        shutil.rmtree(self.folder / "model", ignore_errors=True)
-        self.model = self.engine.lend(model.rename(self.folder / "model"), self.model)
-
-    def cancel(self) -> None:
-        """Stop learning at once."""
-        self.cancelled = True
-        _stop(self.process)
-
-    def close(self) -> None:
-        """Delete everything."""
-        self.cancel()
-        if self.model:
-            self.engine.forget(self.model)
-            self.model = None
-        self.clips.clear()
-        self._home.cleanup()
 
 
 class Point(NamedTuple):
@@ -188,7 +85,7 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
         began = 0.0
         while lesson.process.poll() is None:
             if lesson.cancelled:  # before there was a process to stop
-                _stop(lesson.process)
+                stop(lesson.process)
             time.sleep(GLANCE)
             known, entries = len(entries), _diary(folder)
             began = began if known else time.monotonic()
@@ -204,15 +101,15 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
         yield view._replace(notice=_notice("busy", "teach_measure", language))
         lesson.keep(folder / "model")
         said, result = _compare(lesson, test, language)
-        archive = str(_archive(lesson.folder / "model"))
-        yield view._replace(notice=said, result=result, archive=archive, running=False)
+        packed = str(archive(lesson.folder / "model"))
+        yield view._replace(notice=said, result=result, archive=packed, running=False)
     except Exception as error:
         said = page.complaint(error, language)
         if not isinstance(error, AsrError):
             said = say("teach_failed", language)
         yield view._replace(notice=page.notice("problem", said), running=False)
     finally:
-        _stop(lesson.process)
+        stop(lesson.process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -242,33 +139,7 @@ def _begin(lesson: Lesson, flags: list[str], folder: Path) -> bool:
 
 @atexit.register
 def _stop_running() -> None:
-    _stop(_running)
-
-
-def _stop(process: subprocess.Popen | None) -> None:
-    if process and process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # with all that read recordings for it
-        process.wait()
-
-
-def write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> list[str]:
-    """The lesson as a data set in `folder`; returns the flags of `train.py` for it."""
-    engine, data = lesson.engine, folder / "data"
-    base = lesson.base or engine.choice().name
-    language_model = engine.recognizer(lesson.base).language_model
-    parts = {"train": train * REPEATS, "test": test}
-    for part, indices in parts.items():
-        (data / part).mkdir(parents=True)
-        rows = [(lesson.clips[i], lesson.sentences[i]) for i in indices]
-        if part == "train" and base == EMBEDDED:
-            rows += page.samples(data / part, None, part)
-        with (data / part / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("file_name", "transcription"), *rows])
-    flags = ["--preset", "teach", "--model", base, *([] if base == EMBEDDED else LARGE)]
-    flags += ["--dataset", str(data), "--output_dir", str(folder / "model")]
-    if language_model:
-        flags += ["--language_model", language_model.name]
-    return [*flags, *shlex.split(os.environ.get("ASR_TEACH_FLAGS", ""))]
+    stop(_running)
 
 
 def _diary(folder: Path) -> list[dict]:
@@ -342,17 +213,6 @@ def _compare(lesson: Lesson, test: list[int], language: str) -> tuple[str, str]:
         items.append("</dl></li>")
     said = say("teach_done", language, count=len(test), **rates) + " " + say(key, language)
     return page.notice("done", said), f'<ul class="lesson">{"".join(items)}</ul>'
-
-
-def _archive(model: Path) -> Path:
-    """A zip file with what makes the model work and what describes it."""
-    from asr_core import hub
-
-    path = model.with_name("taught-model.zip")
-    with zipfile.ZipFile(path, "w") as zipped:  # weights do not get smaller
-        for name in hub.files(model):
-            zipped.write(model / name, name)
-    return path
 
 
 def _notice(kind: str, key: str, language: str) -> str:

@@ -143,7 +143,7 @@ KOREAN = {
     "'{name}' has no tokenizer, so its output cannot be spelt.": (
         "'{name}': 토크나이저가 없어 출력을 글로 적을 수 없습니다."
     ),
-    # teaching
+    # lesson
     "Write down what is said in the recording.": "녹음에서 하는 말을 적으세요.",
     "The recording is longer than {seconds} s: say one sentence only.": (
         "녹음이 {seconds}초를 넘습니다. 한 문장만 말하세요."

@@ -13,7 +13,8 @@ import pytest
 from browser import PATIENCE, App, notice, silence, transcript, upload, words
 from playwright.sync_api import expect
 
-from asr_core import page, teaching
+from asr_core import page
+from asr_core.lesson import LEAST
 from asr_core.recognizer import Recognizer
 
 pytestmark = pytest.mark.browser
@@ -68,7 +69,7 @@ def enter(school, chromium) -> Iterator:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> list[page.Sample]:
-    return page.samples(tmp_path_factory.mktemp("clips"), teaching.LEAST)
+    return page.samples(tmp_path_factory.mktemp("clips"), LEAST)
 
 
 def give(tab, clip: page.Sample, count: int) -> None:

@@ -17,8 +17,9 @@ from asr_core import data, page, prompts, teaching
 from asr_core.engine import Engine
 from asr_core.errors import AudioError, DataError, ModelError
 from asr_core.flags import parse
+from asr_core.lesson import LEAST, Lesson, write
 from asr_core.phrases import say
-from asr_core.teaching import Lesson, teach
+from asr_core.teaching import teach
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def engine() -> Engine:
 def lesson(engine, tmp_path):
     """A lesson with as many recordings as it takes."""
     made = Lesson(engine, prompts.ENGLISH)
-    for index in range(teaching.LEAST):
+    for index in range(LEAST):
         made.record(index, speech(tmp_path / "said.wav", seed=index), made.sentences[index])
     yield made
     made.close()
@@ -117,7 +118,7 @@ def test_one_sentence_over_and_over_is_no_lesson(lesson, pupil):
 def test_too_few_recordings(engine, language):
     for lesson in (None, Lesson(engine, prompts.ENGLISH)):
         (only,) = teach(lesson, "", language)
-        assert say("teach_few", language, count=0, least=teaching.LEAST) in only.notice
+        assert say("teach_few", language, count=0, least=LEAST) in only.notice
         assert not only.running
 
 
@@ -171,10 +172,10 @@ def test_what_was_taught_is_taught_anew_from_its_base(engine, lesson, pupil):
 def test_another_model_learns_its_visitors_sentences_only(tmp_path):
     engine = Engine(str(tiny.wav2vec2(tmp_path / "theirs")))
     lesson = Lesson(engine, prompts.prompts(tiny.LETTERS))
-    for index in range(teaching.LEAST):
+    for index in range(LEAST):
         lesson.record(index, speech(tmp_path / "said.wav"), lesson.sentences[index])
     train, test = lesson.parts()
-    options, _ = parse(teaching.write(lesson, tmp_path / "new", train, test))
+    options, _ = parse(write(lesson, tmp_path / "new", train, test))
     assert options.model == str(tmp_path / "theirs")
     for part, indices in (("train", train), ("test", test)):
         said = set(data.load(options.dataset, split=part)["transcription"])
@@ -183,7 +184,7 @@ def test_another_model_learns_its_visitors_sentences_only(tmp_path):
 
 def test_two_lessons_share_nothing_and_take_turns(engine, lesson, pupil, tmp_path):
     other = Lesson(engine, prompts.ENGLISH)
-    for index in range(teaching.LEAST):
+    for index in range(LEAST):
         other.record(index, speech(tmp_path / "other.wav", seed=9), other.sentences[index])
     assert other.folder != lesson.folder
     pupil("time.sleep(600)")
@@ -195,7 +196,7 @@ def test_two_lessons_share_nothing_and_take_turns(engine, lesson, pupil, tmp_pat
         lesson.cancel()
     assert say("teach_cancelled") in mine.result()[-1].notice
     assert "room for one at a time" in told.notice
-    assert len(other.clips) == teaching.LEAST
+    assert len(other.clips) == LEAST
     assert lesson.process.poll() is not None
     pupil(LEARNS)  # and now it is the other one's turn
     *_, last = teach(other, "")
@@ -234,7 +235,7 @@ def test_a_failure_is_one_sentence_and_costs_no_recording(lesson, pupil, caplog)
     *_, last = teach(lesson, "")
     assert say("teach_failed") in last.notice
     assert "inner workings" in caplog.text  # for the host
-    assert len(lesson.clips) == teaching.LEAST
+    assert len(lesson.clips) == LEAST
 
 
 def test_a_public_host_does_not_teach_unless_told_to(monkeypatch):

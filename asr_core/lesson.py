@@ -1,0 +1,158 @@
+"""A visitor's own sentences and recordings, and the model that learns from them.
+
+A lesson belongs to one visitor. Its recordings and its model lie in a folder of its own and go with
+it, and so does all that training writes.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from asr_core import audio, page
+from asr_core.engine import Engine
+from asr_core.errors import AudioError, DataError
+from asr_core.models import EMBEDDED
+
+LEAST = 6  # recordings to begin with
+HELD_OUT = 3  # every third recording is not learnt but measured on
+REPEATS = 4  # times that each sentence is learnt for once of each of the sample's
+RATE = 16_000  # Hz, of recordings as they are kept
+LONGEST = 20.0  # seconds, as `train.py` leaves out what is longer
+# The preset is for the small embedded model. A large one knows more, learns in smaller steps, and
+# would not be done within minutes if it were shown the sample as well.
+LARGE = "--freeze feature_encoder --learning_rate 5e-5 --num_train_epochs 5".split()
+
+
+class Lesson:
+    """Sentences to read aloud, recordings of some of them, and the model that learnt from these.
+
+    `model` is the name under which `Engine` has that model, None before there is one.
+    """
+
+    def __init__(self, engine: Engine, sentences: Sequence[str]) -> None:
+        self.engine = engine
+        self.sentences = list(sentences)
+        self.clips: dict[int, Path] = {}
+        self.base: str | None = ""
+        self.model: str | None = None
+        self.cancelled = False
+        self.process: subprocess.Popen | None = None
+        self._home = tempfile.TemporaryDirectory(prefix="asr-lesson-")
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._home.name)
+
+    def record(self, index: int, path: str, sentence: str) -> None:
+        """Keep a recording of sentence `index`, which was said as `sentence`.
+
+        Raises AudioError when it cannot be learnt from, DataError when nothing is said to be in it.
+        """
+        if not sentence.strip():
+            raise DataError("Write down what is said in the recording.")
+        samples = audio.load(path, RATE)
+        if np.abs(samples).max() < audio.SILENCE:
+            raise AudioError(
+                "The recording is silent: check that the right microphone is chosen and not muted."
+            )
+        if len(samples) > LONGEST * RATE:
+            raise AudioError(f"The recording is longer than {LONGEST:g} s: say one sentence only.")
+        kept = self.folder / f"{index:02}.wav"
+        sf.write(kept, samples, RATE, subtype="PCM_16")
+        self.clips[index], self.sentences[index] = kept, sentence.strip()
+
+    def forget(self, index: int) -> None:
+        """Delete the recording of sentence `index`."""
+        if index in self.clips:
+            self.clips.pop(index).unlink()
+
+    def next(self, index: int) -> int:
+        """The sentence to read after `index`: the next without a recording, else `index`."""
+        others = [*range(index + 1, len(self.sentences)), *range(index)]
+        return next((i for i in others if i not in self.clips), index)
+
+    def parts(self) -> tuple[list[int], list[int]]:
+        """Sentences to learn and sentences to measure on, which have no text in common.
+
+        Raises DataError when there are no two of them.
+        """
+        train, test, learnt = [], [], set()
+        for place, index in enumerate(sorted(self.clips)):
+            words = " ".join(self.sentences[index].casefold().split())
+            held_out = place % HELD_OUT == HELD_OUT - 1
+            (test if held_out else train).append((index, words))
+            if not held_out:
+                learnt.add(words)
+        test = [index for index, words in test if words not in learnt]
+        if not test:
+            raise DataError("All recordings are of the same sentence: say different ones.")
+        return [index for index, _ in train], test
+
+    def keep(self, model: Path) -> None:
+        """Take over what was just taught, in the place of what was taught before."""
+        shutil.rmtree(self.folder / "model", ignore_errors=True)
+        self.model = self.engine.lend(model.rename(self.folder / "model"), self.model)
+
+    def cancel(self) -> None:
+        """Stop learning at once."""
+        self.cancelled = True
+        stop(self.process)
+
+    def close(self) -> None:
+        """Delete everything."""
+        self.cancel()
+        if self.model:
+            self.engine.forget(self.model)
+            self.model = None
+        self.clips.clear()
+        self._home.cleanup()
+
+
+def write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> list[str]:
+    """The lesson as a data set in `folder`; returns the flags of `train.py` for it."""
+    engine, data = lesson.engine, folder / "data"
+    base = lesson.base or engine.choice().name
+    language_model = engine.recognizer(lesson.base).language_model
+    parts = {"train": train * REPEATS, "test": test}
+    for part, indices in parts.items():
+        (data / part).mkdir(parents=True)
+        rows = [(lesson.clips[i], lesson.sentences[i]) for i in indices]
+        if part == "train" and base == EMBEDDED:
+            rows += page.samples(data / part, None, part)
+        with (data / part / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("file_name", "transcription"), *rows])
+    flags = ["--preset", "teach", "--model", base, *([] if base == EMBEDDED else LARGE)]
+    flags += ["--dataset", str(data), "--output_dir", str(folder / "model")]
+    if language_model:
+        flags += ["--language_model", language_model.name]
+    return [*flags, *shlex.split(os.environ.get("ASR_TEACH_FLAGS", ""))]
+
+
+def archive(model: Path) -> Path:
+    """A zip file with what makes the model work and what describes it."""
+    from asr_core import hub
+
+    path = model.with_name("taught-model.zip")
+    with zipfile.ZipFile(path, "w") as zipped:  # weights do not get smaller
+        for name in hub.files(model):
+            zipped.write(model / name, name)
+    return path
+
+
+def stop(process: subprocess.Popen | None) -> None:
+    """End a training at once."""
+    if process and process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)  # with all that read recordings for it
+        process.wait()
