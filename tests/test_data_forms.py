@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 import recordings
-import tiny
 from hub import Hub
-from transformers import AutoProcessor
 
-from asr_core import audio, data, preparation, pretrained, training
+from asr_core import audio, data, training
 from asr_core.errors import DataError, OptionError
 from asr_core.flags import Options
 
@@ -22,13 +20,6 @@ from asr_core.flags import Options
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-@pytest.fixture(scope="module")
-def processor(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("processor")
-    tiny.processor(folder)
-    return AutoProcessor.from_pretrained(folder)
 
 
 def folder_with_csv(folder: Path) -> Path:
@@ -193,82 +184,6 @@ def test_a_part_to_measure_on_is_used_where_there_is_one():
     )
     parts = training.load_parts(Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0)
     assert len(parts.train) + len(parts.test) == 30
-
-
-FRAMES = pretrained.Frames(((400, 320),), 1)
-
-
-def prepared(path: Path, processor, **options) -> preparation.Prepared:
-    return preparation.prepare(
-        data.load(str(path)), processor, FRAMES, preparation.Limits(0.5, 2.2), **options
-    )
-
-
-def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processor):
-    good, long, short = (recordings.sound(seconds) for seconds in (1.0, 2.5, 0.3))
-    rows = {
-        "good.wav": (good, "good"),
-        "empty.wav": (good, ""),
-        "blank.wav": (good, "   "),
-        "long.wav": (long, "too long"),
-        "short.wav": (short, "too short"),
-        "broken.wav": (good[:20], "cannot be read"),
-        "text.wav": (b"this is not sound at all", "cannot be read"),
-        "nothing.wav": (recordings.sound(0), "holds nothing"),
-        "foreign.wav": (good, "안녕"),
-        "fast.wav": (good, "more characters than there are frames in such a short recording"),
-        "repeats.wav": (good, "zz" * 20),  # 40 characters, but 79 frames with their blanks
-        "cut.wav": (good[: len(good) * 3 // 4], "cut short but there"),
-    }
-    for name, (sound, _) in rows.items():
-        (tmp_path / name).write_bytes(sound)
-    (tmp_path / "metadata.csv").write_text(
-        "file_name,transcription\n"
-        + "".join(f"{name},{words}\n" for name, (_, words) in rows.items())
-        + "missing.wav,is not there\n,has no file\n"
-    )
-    result = prepared(tmp_path, processor)
-    assert result.rows["name"][:] == ["good.wav", "cut.wav"]
-    left_out = {name for names in result.dropped.values() for name in names}
-    assert left_out == {*rows, "missing.wav", "row 13"} - {"good.wav", "cut.wav"}
-    reasons = {name: reason for reason, names in result.dropped.items() for name in names}
-    assert reasons["empty.wav"] == reasons["blank.wav"] == "without a transcript"
-    assert reasons["long.wav"] == "longer than 2.2 s"
-    assert reasons["short.wav"] == "shorter than 0.5 s"
-    assert reasons["broken.wav"] == reasons["text.wav"] == reasons["missing.wav"] == "undecodable"
-    assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
-    assert "character" in reasons["foreign.wav"]
-    assert result.unknown == {"안": 1, "녕": 1}
-
-
-def test_a_recording_that_was_repaired_is_read_again(tmp_path, processor):
-    (tmp_path / "metadata.csv").write_text("file_name,transcription\na.wav,one\nb.wav,two\n")
-    (tmp_path / "a.wav").write_bytes(recordings.sound(1.0))
-    (tmp_path / "b.wav").write_bytes(b"broken")
-    assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav"]
-    (tmp_path / "b.wav").write_bytes(recordings.sound(1.0))
-    assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav", "b.wav"]
-
-
-def test_labels_are_the_transcript_in_the_letters_of_the_model(tmp_path, processor):
-    result = prepared(parquet_file(tmp_path), processor)
-    decoded = processor.tokenizer.batch_decode(result.rows["labels"][:], group_tokens=False)
-    assert decoded[:2] == ["FREEZE MY CARD", "PAY THE BILL PLEASE"]
-    seconds = [row[3] for row in recordings.ROWS if row[3] <= 2.2]
-    assert result.rows["length"][:] == pytest.approx([16_000 * s for s in seconds], abs=2)
-
-
-def test_two_processes_prepare_what_one_prepares(tmp_path, processor):
-    path = parquet_file(tmp_path)
-    one, two = prepared(path, processor), prepared(path, processor, num_proc=2)
-    assert two.rows["labels"][:] == one.rows["labels"][:]
-    assert two.dropped == one.dropped == {"longer than 2.2 s": ["b.wav"]}
-
-
-def test_a_data_set_without_a_usable_row_is_an_error_that_says_why(tmp_path, processor):
-    rows = [row | {"transcription": ""} for row in recordings.records()]
-    recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
-    assert "6 without a transcript" in said(prepared, tmp_path, processor)
 
 
 # --- on the Hub ---
