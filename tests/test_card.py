@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,14 @@ def looked() -> report.Report:
 def write(tmp_path, looked):
     """Write a card of a model trained with `flags` and read it back."""
 
-    def write(*flags: str, before=BEFORE, after=AFTER, name: str = "me/mine") -> ModelCard:
+    def write(
+        *flags: str, before=BEFORE, after=AFTER, name: str = "me/mine", shared=0
+    ) -> ModelCard:
         folder = tmp_path / "private-folder"
         folder.mkdir(exist_ok=True)
         arguments = ["--preset", "quickstart", "--output_dir", str(folder), *flags]
-        card.save(folder, name, *parse(arguments), looked, before, after)
+        seen = replace(looked, shared=shared)
+        card.save(folder, name, *parse(arguments), seen, before, after)
         return ModelCard.load(folder / "README.md")
 
     return write
@@ -145,6 +149,13 @@ def test_data_and_hours_and_what_was_left_out(write):
     assert "| trained on | 80 | 0.21 | 7 | 9.5 s | 3 |" in text
     assert "| measured on | 20 | 0.05 | not known | 2.0 s | 1 |" in text
     assert "2 undecodable; 2 longer than 20 s" in text
+
+
+def test_what_was_trained_on_as_well_is_not_called_new(write):
+    assert "that were not trained on" in write().text
+    text = write(shared=3).text
+    assert "of which 3 were trained on, too" in text
+    assert "not trained on" not in text
 
 
 def test_the_configuration_is_that_of_the_run(write):

@@ -8,7 +8,7 @@ from tiny import wav2vec2
 from torch import nn
 
 from asr_core import attention
-from asr_core.layers import rearrange
+from asr_core.layers import Linear, rearrange
 
 
 class Encoder(nn.Module):
@@ -110,3 +110,14 @@ def test_a_model_that_attends_in_slices_says_the_same(monkeypatch, tmp_path, nor
         said = slices(sound, attention_mask=heard).logits
     torch.testing.assert_close(said[0], expected[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(said[1, :60], expected[1, :60], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN is not there")
+def test_a_packed_layer_multiplies_as_the_plain_one_does():
+    torch.manual_seed(0)
+    plain = nn.Linear(48, 32)
+    packed = Linear(plain)  # also where `rearrange` leaves such layers as they are
+    hidden = torch.randn(2, 7, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(hidden), plain(hidden))
+    torch.testing.assert_close(packed.weight, plain.weight.detach())

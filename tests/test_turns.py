@@ -117,15 +117,21 @@ def test_what_was_heard_before_a_failure_comes_first():
 
 
 def test_who_gives_up_does_not_wait_for_what_was_begun():
-    turns, may_end = Turns(abreast=2, cores=2), threading.Event()
+    turns, ended = Turns(abreast=2, cores=2), []
+    began, may_end = threading.Event(), threading.Event()
 
     def work(number: int) -> int:
-        return number if number == 0 else turns.take(may_end.wait, 10)
+        if number:
+            began.set()
+            turns.take(may_end.wait, 10)
+            ended.append(number)
+        return number
 
     results = turns.ahead(work, range(6))
     assert next(results) == 0
-    results.close()  # would otherwise last until the event, which is set only now
-    assert not may_end.is_set()
+    assert began.wait(10)
+    results.close()
+    assert not ended
     may_end.set()
 
 
