@@ -68,6 +68,7 @@ class Session:
 
 ENDED = Session(over=True)  # nothing arrives in it any more
 REMEMBERED = 1000  # sessions that have ended
+KEY = 36  # characters of a session's key, which our page makes: what others send is not kept longer
 
 
 class Sessions(dict[str, Session]):

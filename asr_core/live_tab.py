@@ -38,6 +38,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
 
     def on_record(request: gr.Request, key: str | None, *wish: Any):
         session = captions.Session(over=not key)  # without a microphone there is no key
+        key = (key or "")[: captions.KEY]
         speaking[key] = session
         try:
             for heard in captions.listen(engine, session, page.spoken(request), Wish(*wish)):
