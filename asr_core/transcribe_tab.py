@@ -50,13 +50,25 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
         cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
     panel = transcript_panel(i18n, "transcript", player="#recording audio")
+    # gradio can cancel what a sample takes the place of only while it starts to transcribe the
+    # sample, and now and then cancels that (`dispatch` in its `dependency.ts`). So runs carry the
+    # number of samples that were chosen before, as the browser counts, and old ones end themselves.
+    chosen, newest = gr.Number(0, precision=0, visible=False), gr.State([0])
 
     @gpu
     def transcribe(recording: str | None, wish: Wish, language: str):
         yield from page.transcribe(engine, recording, language, wish)
 
-    def on_recording(request: gr.Request, recording: str | None, *wish: Any):
+    def on_sample(chosen: int, newest: list[int]):
+        newest[0] = chosen + 1  # in the list that runs hold
+        return chosen + 1
+
+    def on_recording(
+        request: gr.Request, recording: str | None, chosen: int, newest: list[int], *wish: Any
+    ):
         for view in transcribe(recording, Wish(*wish), page.spoken(request)):
+            if chosen < newest[0]:
+                return
             yield {
                 panel.words: view.words,
                 panel.notice: view.notice,
@@ -76,7 +88,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
 
     wiring = {
         "fn": on_recording,
-        "inputs": [recording, *wishes],
+        "inputs": [recording, chosen, newest, *wishes],
         "outputs": [*panel.outputs, cancel],
         "show_progress": "minimal",
         "show_progress_on": panel.words,
@@ -86,10 +98,10 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
     }
     runs = [
         gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
-        examples.load_input_event.then(**wiring),
+        examples.load_input_event.then(
+            on_sample, [chosen, newest], chosen, queue=False, api_visibility="private"
+        ).then(**wiring, trigger_mode="multiple"),
     ]
-    # Before the sample arrives: it would else be transcribed beside what is, or not at all.
-    examples.dataset.click(None, cancels=runs, api_visibility="private")
     # In two steps, or a last view of the cancelled run could arrive after the answer.
     cancel.click(None, cancels=runs, api_visibility="private").then(
         on_cancel,

@@ -122,3 +122,17 @@ def test_a_sample_takes_the_place_of_what_is_being_transcribed(visit, tmp_path):
     page.wait_for_timeout(1500)  # nothing of the other comes any more
     assert page.locator("#transcript-words .word").count() == words
     assert notice(page, "done").endswith("in 0:02.")
+
+
+def test_of_two_samples_the_one_chosen_last_is_transcribed(visit):
+    page = visit()
+    page.click("#samples button >> nth=1")
+    second = transcript(page)
+    page = visit()
+    page.click("#samples button >> nth=0")
+    page.wait_for_selector("#transcript-notice .notice")  # it is about to be transcribed
+    page.click("#samples button >> nth=1")
+    page.wait_for_function(
+        "said => document.querySelector('#transcript-words').innerText.includes(said)", arg=second
+    )
+    assert transcript(page) == second
