@@ -5,9 +5,10 @@
         caption = session.feed(samples, rate)     # caption.settled, caption.tentative
     transcript = session.finish()
 
-Words settle in the very windows in which a file is read, so in the end they are the file's. Until
-a window is complete, what there is of it is looked at every `STEP`: a second of speech costs the
-same in the first minute and in the sixtieth.
+Words settle in the very windows in which a file is read, so in the end they are the file's. (What
+ends within `WHOLE` is then heard once more in one piece, as such a file is: some words may change.)
+Until a window is complete, what there is of it is looked at every `STEP`: a second of speech costs
+the same in the first minute and in the sixtieth.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from browser import notice, transcript, upload
 
 from asr_core.engine import Engine
 from asr_core.page import UNSURE
+from asr_core.recognizer import WHOLE
 
 pytestmark = pytest.mark.browser
 
@@ -114,7 +115,7 @@ def test_captions_are_read_out_once_each(visit):
     )
     page.click("#live-record")
     page.wait_for_function("window.told.length > 0")  # while one speaks
-    page.wait_for_timeout(3_000)
+    page.wait_for_timeout(1000 * WHOLE)  # what is shorter is heard once more when it ends
     page.click("#live-stop")
     assert notice(page, "done", "live")
     shown = page.locator("#live-words .word").all_inner_texts()
