@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import logging
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_core import subtitles
+from asr_core import archive, subtitles
 from asr_core.errors import AsrError, OptionError
 from asr_core.start import quick_start
 
@@ -43,47 +45,83 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or a folder of them")
     _model_arguments(parser)
     parser.add_argument("--format", choices=subtitles.FORMATS, default="txt")
     parser.add_argument(
-        "--output_dir", type=Path, help="write FILE's name with the format's ending there"
+        "--output_dir",
+        type=Path,
+        help="write FILE's name with the format's ending there; what is there already is kept",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="write anew what is in --output_dir already"
+    )
+    parser.add_argument(
+        "--part",
+        type=_part,
+        default=(1, 1),
+        metavar="K/N",
+        help="only the K-th of N parts of a folder, for N machines",
     )
 
 
+def _part(written: str) -> tuple[int, int]:
+    number, _, count = written.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{written!r} is not like 1/8 to 8/8.")
+    return int(number), int(count)
+
+
 def _transcribe(options: argparse.Namespace) -> int:
-    targets = _targets(options.files, options.format, options.output_dir)
+    whole = archive.jobs(options.files, options.output_dir, options.format)
+    jobs = archive.Part(whole, *options.part)
+    kept = Counter(job.done and not options.overwrite for job in jobs)
+    if not kept:
+        raise OptionError(f"There are no recordings in {options.files[0]}, or in that part of it.")
+    if kept[True]:
+        log.info(
+            "%d of %d transcripts are there already; --overwrite writes them anew.",
+            kept[True],
+            kept.total(),
+        )
+    if not kept[False]:
+        return 0
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
+    # Twice the same jobs, a few ahead of each other: never is there a list of all.
+    todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
+    results = recognizer.transcribe_many((job.source for job in sources), return_errors=True)
     failures = 0
-    results = recognizer.transcribe_many(options.files, return_errors=True)
-    for file, target, result in zip(options.files, targets, results, strict=True):
-        if isinstance(result, AsrError):
-            print(f"asr_core transcribe: {result}", file=sys.stderr)
-            failures += 1
-            continue
-        for warning in result.warnings:
-            print(f"asr_core transcribe: {warning}", file=sys.stderr)
-        written = subtitles.render(result, options.format)
-        if target is None:
-            print(written, end="" if written.endswith("\n") else "\n", flush=True)
-        else:
-            _write(target, written)
-            log.info("%s -> %s", file, target)
+    with _progress(kept[False], options) as bar:
+        for job, result in zip(todo, results, strict=True):
+            failed = isinstance(result, AsrError)
+            for complaint in [result] if failed else result.warnings:
+                where = "" if Path(job.name).name == job.name else f" ({job.name})"
+                bar.write(f"asr_core transcribe: {complaint}{where}", file=sys.stderr)
+            failures += failed
+            if not failed:
+                _deliver(job, subtitles.render(result, options.format), quiet=not bar.disable)
+            bar.update()
+    if failures and options.output_dir:
+        log.info("%d of %d could not be transcribed.", failures, kept[False])
     return 1 if failures else 0
 
 
-def _targets(files: list[str], ending: str, folder: Path | None) -> list[Path | None]:
-    """Where each transcript goes; refused before any work when two would be the same file."""
-    if folder is None:
-        return [None] * len(files)
-    targets = [folder / f"{Path(file).stem}.{ending}" for file in files]
-    if len(set(targets)) < len(targets):
-        targets = [folder / f"{Path(file).name}.{ending}" for file in files]
-    for target, file in zip(targets, files, strict=True):
-        if targets.count(target) > 1:
-            raise OptionError(f"Two recordings are named {Path(file).name}: transcribe them apart.")
-    return targets
+def _progress(count: int, options: argparse.Namespace):
+    """A bar for a person who waits for files; what is printed shows by itself how far it is."""
+    from tqdm import tqdm
+
+    shown = count > 1 and options.output_dir and sys.stderr.isatty()
+    return tqdm(total=count, unit="file", smoothing=0, disable=not shown)
+
+
+def _deliver(job: archive.Job, written: str, quiet: bool) -> None:
+    if job.target is None:
+        print(written, end="" if written.endswith("\n") else "\n", flush=True)
+    else:
+        job.write(written)
+        if not quiet:
+            log.info("%s -> %s", job.source, job.target)
 
 
 # --- evaluate ---

@@ -1,0 +1,196 @@
+"""A folder of recordings becomes a folder of transcripts, and a run that ended early goes on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import recordings
+import tiny
+
+import asr_core.__main__ as commands
+from asr_core.archive import Part, jobs
+from asr_core.errors import OptionError
+from asr_core.recognizer import Recognizer
+
+PLACES = ["first.wav", "2024/talk.wav", "2024/may/talk.wav", "2024/may/Talk.flac"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return str(tiny.wav2vec2(tmp_path_factory.mktemp("model"), norm="layer"))
+
+
+@pytest.fixture
+def talks(tmp_path) -> Path:
+    for seed, place in enumerate(PLACES):
+        file = tmp_path / "talks" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(recordings.sound(1.0, seed))
+    for other in ("notes.txt", "2024/._talk.wav", ".trash/gone.wav"):
+        file = tmp_path / "talks" / other
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"not a recording")
+    return tmp_path / "talks"
+
+
+@pytest.fixture
+def run(capsys, caplog, model, talks):
+    """The exit status and messages of `transcribe` from `talks` to `out` beside it."""
+    caplog.set_level("INFO")
+
+    def run(*arguments: object) -> tuple[int, str]:
+        wish = ["--model", model, "--output_dir", str(talks.parent / "out")]
+        caplog.clear()
+        status = commands.main(["transcribe", str(talks), *wish, *map(str, arguments)])
+        return status, capsys.readouterr().err + caplog.text
+
+    return run
+
+
+def written(folder: Path) -> dict[str, str]:
+    """What lies in a folder: names and texts."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def test_transcripts_lie_in_folders_like_those_of_the_recordings(run, talks, model):
+    status, errors = run("--format", "srt")
+    assert status == 0
+    out = written(talks.parent / "out")
+    assert sorted(out) == [
+        *("2024/may/Talk.flac.srt", "2024/may/talk.wav.srt", "2024/talk.srt", "first.srt"),
+    ]
+    assert "already" not in errors
+    said = Recognizer(model).transcribe(talks / "2024/talk.wav")
+    assert said.words[0].text in out["2024/talk.srt"]
+
+
+def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
+    out, many = talks.parent / "out", Recognizer.transcribe_many
+
+    def interrupted(self, sources, **options):
+        for number, result in enumerate(many(self, sources, **options)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "transcribe_many", interrupted)
+        status, errors = run()
+    assert status == 130
+    assert "Traceback" not in errors
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.txt")}
+    assert len(before) == 2
+    status, errors = run()
+    assert status == 0
+    assert "2 of 4 transcripts are there already" in errors
+    assert len(written(out)) == 4  # and nothing half written beside them
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    status, errors = run()
+    assert status == 0
+    assert "4 of 4 transcripts are there already" in errors
+    assert "tiny" not in errors and "on cpu" not in errors  # the model is not even loaded
+
+
+def test_a_recording_that_changed_is_transcribed_again(run, talks):
+    out = talks.parent / "out"
+    run()
+    (out / "first.txt").write_text("mine")
+    (out / "2024/talk.txt").write_text("mine")
+    later = (out / "first.txt").stat().st_mtime + 10
+    os.utime(talks / "first.wav", (later, later))
+    run()
+    assert written(out)["first.txt"] != "mine"
+    assert written(out)["2024/talk.txt"] == "mine"
+    status, errors = run("--overwrite")
+    assert status == 0
+    assert "already" not in errors
+    assert written(out)["2024/talk.txt"] != "mine"
+
+
+def test_a_bad_recording_is_named_with_its_folder_and_tried_again(run, talks):
+    bad = talks / "2024/bad.mp3"
+    bad.write_bytes(b"not a recording")
+    status, errors = run()
+    assert status == 1
+    assert "bad.mp3 is cut short or not audio" in errors
+    assert str(Path("2024/bad.mp3")) in errors
+    assert "1 of 5 could not be transcribed" in errors
+    assert len(written(talks.parent / "out")) == 4
+    bad.write_bytes(recordings.sound(1.0))
+    status, errors = run()
+    assert status == 0
+    assert "4 of 5 transcripts are there already" in errors
+
+
+def test_a_person_sees_how_far_it_is(run, monkeypatch, talks):
+    (talks / "bad.wav").write_bytes(b"not a recording")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    _, errors = run()
+    assert "5/5" in errors
+    assert "->" not in errors  # instead of a line for each
+    assert any(line.startswith("asr_core transcribe: bad.wav") for line in errors.splitlines())
+
+
+def test_parts_are_the_whole_and_share_nothing(run, talks):
+    out = talks.parent / "out"
+    seen: set[str] = set()
+    for number in (1, 2, 3):
+        run("--part", f"{number}/3")
+        now = set(written(out))
+        assert seen <= now
+        seen = now
+    assert len(seen) == len(PLACES)
+    elsewhere = talks.rename(talks.parent / "the same on another machine")
+    for number in (1, 2, 3):
+        names = [job.name for job in Part(jobs([str(elsewhere)], out, "txt"), number, 3)]
+        again = [job.name for job in Part(jobs([f"{elsewhere}/"], out, "txt"), number, 3)]
+        assert names == again and len(names) < len(PLACES)
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
+def test_a_part_that_cannot_be_is_told(run, part, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(f"--part={part}")
+    assert ended.value.code == 2
+    assert "is not like 1/8" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_with_a_folder_is_told_before_any_work(talks, tmp_path):
+    with pytest.raises(OptionError, match="--output_dir is needed"):
+        jobs([str(talks)], None, "txt")
+    with pytest.raises(OptionError, match="transcribe it by itself"):
+        jobs([str(talks), str(talks / "first.wav")], tmp_path, "txt")
+
+
+def test_a_folder_without_recordings(run, talks):
+    for path in talks.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    status, errors = run()
+    assert status == 1
+    assert "There are no recordings in" in errors
+
+
+def test_a_full_disk_is_one_sentence(run, talks):
+    (talks.parent / "out").write_text("a file in the way")
+    status, errors = run()
+    assert status == 1
+    assert "cannot be written" in errors
+    assert "Traceback" not in errors
+
+
+def test_of_a_large_archive_no_list_is_kept(tmp_path, monkeypatch):
+    folders = [(f"in/{number}", [], ["a.wav", "b.wav"]) for number in range(60_000)]
+    monkeypatch.setattr("os.walk", lambda folder, onerror: iter(folders))
+    every = jobs([str(tmp_path)], Path("out"), "txt")
+    every.folder = Path("in")
+    tracemalloc.start()
+    assert sum(1 for _ in every) == 120_000
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20_000_000  # a list of them would take three times that
