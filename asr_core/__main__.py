@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import archive, subtitles
-from asr_core.errors import AsrError, OptionError
+from asr_core.errors import AsrError, DataError, OptionError
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def _part(written: str) -> tuple[int, int]:
 
 
 def _transcribe(options: argparse.Namespace) -> int:
-    whole = archive.jobs(options.files, options.output_dir, options.format)
-    jobs = archive.Part(whole, *options.part)
+    jobs = archive.Jobs(options.files, options.output_dir, options.format, options.part)
     kept = Counter(job.done and not options.overwrite for job in jobs)
+    for folder, reason in jobs.unread.items():
+        log.warning("asr_core transcribe: %s cannot be read: %s.", folder, reason)
     if not kept:
         raise OptionError(f"There are no recordings in {options.files[0]}, or in that part of it.")
     if kept[True]:
@@ -84,27 +85,38 @@ def _transcribe(options: argparse.Namespace) -> int:
             kept[True],
             kept.total(),
         )
-    if not kept[False]:
-        return 0
+    failures = _transcribe_jobs(jobs, kept[False], options) if kept[False] else 0
+    if failures and options.output_dir:
+        log.info("%d of %d could not be transcribed.", failures, kept[False])
+    return 1 if failures or jobs.unread else 0
+
+
+def _transcribe_jobs(jobs: archive.Jobs, count: int, options: argparse.Namespace) -> int:
+    """Transcribe what is not done and say how many failed; `count` is how many there are."""
+    if options.output_dir:
+        _make_folder(options.output_dir / "transcripts")
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
     results = recognizer.transcribe_many((job.source for job in sources), return_errors=True)
     failures = 0
-    with _progress(kept[False], options) as bar:
+    with _progress(count, options) as bar:
         for job, result in zip(todo, results, strict=True):
+            complaints = [result] if isinstance(result, AsrError) else [*result.warnings]
             failed = isinstance(result, AsrError)
-            for complaint in [result] if failed else result.warnings:
-                where = "" if Path(job.name).name == job.name else f" ({job.name})"
+            if not failed:
+                try:
+                    _deliver(job, subtitles.render(result, options.format), quiet=not bar.disable)
+                except DataError as error:
+                    failed = True
+                    complaints.append(error)
+            where = "" if Path(job.name).name == job.name else f" ({job.name})"
+            for complaint in complaints:
                 bar.write(f"asr_core transcribe: {complaint}{where}", file=sys.stderr)
             failures += failed
-            if not failed:
-                _deliver(job, subtitles.render(result, options.format), quiet=not bar.disable)
             bar.update()
-    if failures and options.output_dir:
-        log.info("%d of %d could not be transcribed.", failures, kept[False])
-    return 1 if failures else 0
+    return failures
 
 
 def _progress(count: int, options: argparse.Namespace):

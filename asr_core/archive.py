@@ -1,15 +1,16 @@
 """Recordings and where their transcripts go: some files, or a folder of however many.
 
-    for job in jobs(["talks"], Path("transcripts"), "srt"):   # talks/2024/first.mp3
+    for job in Jobs(["talks"], Path("transcripts"), "srt"):   # talks/2024/first.mp3
         job.target                                            # transcripts/2024/first.srt
 
-A transcript that is there and no older than its recording is not made again, so a run that ended
-early goes on where it was. Folders are walked, never listed as a whole: a million files take no
-more memory than those of the largest folder.
+A transcript that is there is not made again, so a run that ended early goes on where it was.
+Folders are walked, never listed as a whole: a million files take no more memory than those of the
+largest folder.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections import Counter
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asr_core.errors import OptionError
+from asr_core.errors import DataError, OptionError
 
 # How files in the formats that `audio` reads are named.
 ENDINGS = frozenset(
@@ -25,6 +26,10 @@ ENDINGS = frozenset(
     ".m4v .3gp .3g2 .mkv .mka .webm .aac .amr .wma .wmv .asf .avi .flv .mpg .mpeg .ac3 .eac3 .ape "
     ".wv .tta .voc .sph".split()
 )
+
+
+# What is wrong with one file's name, not with the place it goes to.
+UNNAMEABLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 class Job(NamedTuple):
@@ -36,90 +41,111 @@ class Job(NamedTuple):
 
     @property
     def done(self) -> bool:
-        if self.target is None:
-            return False
         try:
-            return self.target.stat().st_mtime >= Path(self.source).stat().st_mtime
-        except OSError:
+            return self.target is not None and self.target.exists()
+        except OSError:  # a name that is too long
             return False
 
     def write(self, transcript: str) -> None:
-        """As a whole or not at all, whenever the power fails. Raises OptionError."""
-        partial = self.target.with_name(f"{self.target.name}.partial")
+        """As a whole or not at all, whenever the power fails.
+
+        Raises DataError where only this one cannot be written, else OptionError.
+        """
+        partial = self.target.with_name(f".{os.getpid()}.partial")
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(transcript, encoding="utf-8")
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(transcript)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(self.target)
         except OSError as error:
-            raise OptionError(f"{self.target} cannot be written: {_reason(error)}.") from error
+            kind = DataError if error.errno in UNNAMEABLE else OptionError
+            raise kind(f"{self.target} cannot be written: {_reason(error)}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
-def jobs(paths: Sequence[str], output: Path | None, ending: str) -> Iterable[Job]:
-    """What there is for `paths`, to be gone through as often as one likes.
+class Jobs(Iterable[Job]):
+    """What there is for `paths`, files or one folder, to be gone through as often as one likes.
 
-    Raises OptionError where two transcripts would be the same file, or none has a place.
+    `part` is (k, n): the k-th (from 1) of n parts about as large, the same on every machine.
+    `unread` are the folders that could not be read, with the reasons. Raises OptionError where two
+    transcripts would be the same file, or none has a place.
     """
-    folders = [path for path in paths if Path(path).is_dir()]
-    if not folders:
-        return _of_files(paths, output, ending)
-    if len(paths) > 1:
-        raise OptionError(f"{folders[0]} is a folder: transcribe it by itself.")
-    if output is None:
-        raise OptionError(f"{folders[0]} is a folder: --output_dir is needed for its transcripts.")
-    return Folder(Path(paths[0]), output, ending)
+
+    def __init__(
+        self, paths: Sequence[str], output: Path | None, ending: str, part: tuple[int, int] = (1, 1)
+    ) -> None:
+        self.output, self.ending, self.part = output, ending, part
+        self.unread: dict[str, str] = {}
+        folders = [path for path in paths if Path(path).is_dir()]
+        if folders and len(paths) > 1:
+            raise OptionError(f"{folders[0]} is a folder: transcribe it by itself.")
+        if folders and output is None:
+            raise OptionError(
+                f"{folders[0]} is a folder: --output_dir is needed for its transcripts."
+            )
+        self.folder = Path(folders[0]) if folders else None
+        self.files = [] if folders else _of_files(paths, output, ending)
+
+    def __iter__(self) -> Iterator[Job]:
+        number, count = self.part
+        for job in self._walk() if self.folder else self.files:
+            if zlib.crc32(os.fsencode(job.name)) % count == number - 1:
+                yield job
+
+    def _walk(self) -> Iterator[Job]:
+        """The folder's recordings and those of all below it, in the order of their names."""
+        seen = set()  # links may lead in circles
+        for place, below, names in os.walk(self.folder, onerror=self._pass_over, followlinks=True):
+            here = Path(place)
+            found = here.stat()
+            # Hidden files are not for people: "._talk.mp3" on a Mac is no recording.
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            if (found.st_dev, found.st_ino) in seen:
+                below.clear()
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            inside = here.relative_to(self.folder)
+            recordings = sorted(name for name in names if is_recording(name))
+            for name, kept in short_names(recordings).items():
+                target = self.output / inside / f"{kept}.{self.ending}"
+                yield Job(str(here / name), target, str(inside / name))
+
+    def _pass_over(self, error: OSError) -> None:
+        if Path(error.filename) == self.folder:
+            raise OptionError(f"{self.folder} cannot be read: {_reason(error)}.") from error
+        self.unread[error.filename] = _reason(error)
 
 
 def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Job]:
     if folder is None:
         return [Job(file, None, file) for file in files]
-    for named in (lambda file: Path(file).stem, lambda file: Path(file).name):
-        targets = [folder / f"{named(file)}.{ending}" for file in files]
-        if len(set(targets)) == len(targets):
-            return [Job(*job) for job in zip(files, targets, files, strict=True)]
-    ((name, _),) = Counter(Path(file).name for file in files).most_common(1)
-    raise OptionError(f"Two recordings are named {name}: transcribe them apart.")
+    names = [Path(file).name for file in files]
+    ((most, times),) = Counter(name.casefold() for name in names).most_common(1)
+    if times > 1:
+        raise OptionError(f"Two recordings are named {most}: transcribe them apart.")
+    kept = short_names(names)
+    return [
+        Job(file, folder / f"{kept[name]}.{ending}", file)
+        for file, name in zip(files, names, strict=True)
+    ]
 
 
-class Folder(Iterable[Job]):
-    """The recordings in a folder and those below it, whose transcripts lie in the same order."""
-
-    def __init__(self, folder: Path, output: Path, ending: str) -> None:
-        self.folder, self.output, self.ending = folder, output, ending
-
-    def __iter__(self) -> Iterator[Job]:
-        """Jobs in the order of their names. Raises OptionError where a folder cannot be read."""
-        for place, below, names in os.walk(self.folder, onerror=_refuse):
-            # Hidden files are not for people: "._talk.mp3" on a Mac is no recording.
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            here = Path(place).relative_to(self.folder)
-            recordings = sorted(name for name in names if is_recording(name))
-            # Some file systems take "Talk" for "talk".
-            stems = Counter(Path(name).stem.casefold() for name in recordings)
-            for name in recordings:
-                stem = Path(name).stem
-                kept = stem if stems[stem.casefold()] == 1 else name
-                target = self.output / here / f"{kept}.{self.ending}"
-                yield Job(str(Path(place, name)), target, str(here / name))
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Names without their endings, where that leaves them apart, also for who ignores case."""
+    kept = {name: Path(name).stem for name in names}
+    while True:
+        taken = Counter(short.casefold() for short in kept.values())
+        again = [name for name in names if taken[kept[name].casefold()] > 1 and kept[name] != name]
+        if not again:
+            return kept
+        kept.update(zip(again, again, strict=True))
 
 
 def is_recording(name: str) -> bool:
     return Path(name).suffix.lower() in ENDINGS and not name.startswith(".")
-
-
-class Part(Iterable[Job]):
-    """The `number`th (from 1) of `count` parts about as large, the same on every machine."""
-
-    def __init__(self, whole: Iterable[Job], number: int, count: int) -> None:
-        self.whole, self.number, self.count = whole, number, count
-
-    def __iter__(self) -> Iterator[Job]:
-        for job in self.whole:
-            if zlib.crc32(os.fsencode(job.name)) % self.count == self.number - 1:
-                yield job
-
-
-def _refuse(error: OSError) -> None:
-    raise OptionError(f"{error.filename} cannot be read: {_reason(error)}.") from error
 
 
 def _reason(error: OSError) -> str:

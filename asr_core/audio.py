@@ -10,6 +10,7 @@ import io
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -110,12 +111,14 @@ class Recording:
             yield from self._decode_file(self.source)
         elif isinstance(self.source, str | os.PathLike):
             path = Path(self.source)
-            if path.is_dir():
-                raise AudioError(f"{self.name} is a folder: choose a recording inside it.")
             try:
                 file = path.open("rb")
             except FileNotFoundError:
                 raise AudioError(f"{self.name} does not exist: check the path.") from None
+            except IsADirectoryError:
+                raise AudioError(
+                    f"{self.name} is a folder: choose a recording inside it."
+                ) from None
             except (OSError, ValueError) as error:
                 raise AudioError(f"{self.name} cannot be opened: {_reason(error)}.") from error
             with file:
@@ -146,7 +149,12 @@ class Recording:
         if size == 0:
             raise AudioError(f"{self.name} is empty: record or choose it again.")
         try:
-            container = av.open(file, mode="r", container_options={"format_whitelist": FORMATS})
+            container = av.open(
+                file,
+                mode="r",
+                container_options={"format_whitelist": FORMATS},
+                metadata_errors="replace",  # titles in CP949 or Latin-1 are no reason to refuse
+            )
         except (av.FFmpegError, OSError, ValueError, TypeError) as error:
             raise AudioError(
                 f"{self.name} is cut short or not audio that can be read ({_reason(error)}): WAV, "
@@ -156,6 +164,10 @@ class Recording:
             if not container.streams.audio:
                 raise AudioError(f"{self.name} has no sound track.")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(
+                    f"{self.name} is in a coding that cannot be read: convert it first."
+                )
             stream.thread_type = "AUTO"
             if stream.duration:
                 self.duration = float(stream.duration * stream.time_base)
@@ -193,7 +205,8 @@ class Recording:
         except (av.FFmpegError, OSError) as error:
             # What came before the damage is worth keeping; `close` complains if it is nothing.
             self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
-        yield from _unpacked(packer, None)
+        with suppress(av.FFmpegError):  # as above, if the packer was it
+            yield from _unpacked(packer, None)
         if lost:
             self.warnings.append(
                 f"{self.name} is damaged: what could not be read is left out ({lost} packets)."
@@ -248,10 +261,11 @@ def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
 
 
 def _name(source: Source | None) -> str:
-    if isinstance(source, str | os.PathLike):
-        return Path(source).name or str(source)
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else "The recording"
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    if not isinstance(name, str | os.PathLike):
+        return "The recording"
+    # A name in another encoding than UTF-8 could not be written down anywhere.
+    return os.fsencode(Path(name).name or name).decode("utf-8", "replace")
 
 
 def _reason(error: BaseException) -> str:

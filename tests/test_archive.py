@@ -12,7 +12,7 @@ import recordings
 import tiny
 
 import asr_core.__main__ as commands
-from asr_core.archive import Part, jobs
+from asr_core.archive import Jobs, short_names
 from asr_core.errors import OptionError
 from asr_core.recognizer import Recognizer
 
@@ -96,20 +96,17 @@ def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
     assert "tiny" not in errors and "on cpu" not in errors  # the model is not even loaded
 
 
-def test_a_recording_that_changed_is_transcribed_again(run, talks):
-    out = talks.parent / "out"
+def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
+    own = talks.parent / "out/2024/talk.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("written by hand")
+    os.utime(own, (0, 0))  # long before the recording
     run()
-    (out / "first.txt").write_text("mine")
-    (out / "2024/talk.txt").write_text("mine")
-    later = (out / "first.txt").stat().st_mtime + 10
-    os.utime(talks / "first.wav", (later, later))
-    run()
-    assert written(out)["first.txt"] != "mine"
-    assert written(out)["2024/talk.txt"] == "mine"
+    assert own.read_text() == "written by hand"
     status, errors = run("--overwrite")
     assert status == 0
     assert "already" not in errors
-    assert written(out)["2024/talk.txt"] != "mine"
+    assert own.read_text() != "written by hand"
 
 
 def test_a_bad_recording_is_named_with_its_folder_and_tried_again(run, talks):
@@ -147,8 +144,8 @@ def test_parts_are_the_whole_and_share_nothing(run, talks):
     assert len(seen) == len(PLACES)
     elsewhere = talks.rename(talks.parent / "the same on another machine")
     for number in (1, 2, 3):
-        names = [job.name for job in Part(jobs([str(elsewhere)], out, "txt"), number, 3)]
-        again = [job.name for job in Part(jobs([f"{elsewhere}/"], out, "txt"), number, 3)]
+        names = [job.name for job in Jobs([str(elsewhere)], out, "txt", (number, 3))]
+        again = [job.name for job in Jobs([f"{elsewhere}/"], out, "srt", (number, 3))]
         assert names == again and len(names) < len(PLACES)
 
 
@@ -162,9 +159,9 @@ def test_a_part_that_cannot_be_is_told(run, part, capsys):
 
 def test_what_cannot_be_done_with_a_folder_is_told_before_any_work(talks, tmp_path):
     with pytest.raises(OptionError, match="--output_dir is needed"):
-        jobs([str(talks)], None, "txt")
+        Jobs([str(talks)], None, "txt")
     with pytest.raises(OptionError, match="transcribe it by itself"):
-        jobs([str(talks), str(talks / "first.wav")], tmp_path, "txt")
+        Jobs([str(talks), str(talks / "first.wav")], tmp_path, "txt")
 
 
 def test_a_folder_without_recordings(run, talks):
@@ -185,12 +182,59 @@ def test_a_full_disk_is_one_sentence(run, talks):
 
 
 def test_of_a_large_archive_no_list_is_kept(tmp_path, monkeypatch):
-    folders = [(f"in/{number}", [], ["a.wav", "b.wav"]) for number in range(60_000)]
-    monkeypatch.setattr("os.walk", lambda folder, onerror: iter(folders))
-    every = jobs([str(tmp_path)], Path("out"), "txt")
-    every.folder = Path("in")
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    # One folder after the other, 120,000 files in all.
+    folders = [(tmp_path / name, [], [f"{n}.wav" for n in range(40_000)]) for name in "abc"]
+    every = Jobs([str(tmp_path)], Path("out"), "txt")
+    monkeypatch.setattr("os.walk", lambda folder, **_: iter(folders))
     tracemalloc.start()
     assert sum(1 for _ in every) == 120_000
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 20_000_000  # a list of them would take three times that
+    assert most < 60_000_000  # a list of the jobs would take twice that
+
+
+def test_names_stay_apart():
+    assert short_names(["a.wav", "b.mp3"]) == {"a.wav": "a", "b.mp3": "b"}
+    for names in (
+        ["talk.wav", "talk.mp3", "talk.wav.flac"],
+        ["Talk.wav", "talk.mp3", "other.mp3"],
+        ["a.wav", "a.mp3", "a.wav.mp3", "a.wav.mp3.flac", "a.wav.flac"],
+    ):
+        kept = [short.casefold() for short in short_names(names).values()]
+        assert len(set(kept)) == len(names)
+
+
+def test_links_are_followed_once(talks, tmp_path):
+    elsewhere = tmp_path / "disk2"
+    elsewhere.mkdir()
+    (elsewhere / "more.wav").write_bytes(recordings.sound(1.0))
+    (talks / "2023").symlink_to(elsewhere)
+    (talks / "2024/round").symlink_to(talks)
+    names = [job.name for job in Jobs([str(talks)], tmp_path / "out", "txt")]
+    assert sorted(names) == sorted([*PLACES, "2023/more.wav"])
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_rest_goes_on(run, talks, monkeypatch):
+    walk = os.walk
+
+    def locked(folder, onerror, followlinks):
+        onerror(PermissionError(13, "Permission denied", str(folder / "lost+found")))
+        return walk(folder, onerror=onerror, followlinks=followlinks)
+
+    monkeypatch.setattr("os.walk", locked)
+    status, errors = run()
+    assert status == 1
+    assert f"{talks / 'lost+found'} cannot be read: permission denied." in errors
+    assert len(written(talks.parent / "out")) == len(PLACES)
+
+
+def test_names_that_are_hard_to_write_do_not_end_the_run(run, talks):
+    (talks / ("회" * 83 + "ab.wav")).write_bytes(recordings.sound(1.0))  # 255 bytes
+    (talks / os.fsdecode("회의.wav".encode("cp949"))).write_bytes(recordings.sound(1.0))
+    status, errors = run("--format", "json")
+    assert status == 1
+    assert "1 of 6 could not be transcribed" in errors
+    assert "file name too long" in errors
+    assert len(written(talks.parent / "out")) == len(PLACES) + 1

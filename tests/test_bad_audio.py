@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 
 import numpy as np
@@ -25,7 +26,20 @@ def wav() -> bytes:
     return encode(tone(4.0), 16_000, "wav", "pcm_s16le")
 
 
+def riff(coding: int = 1, channels: int = 1, title: bytes = b"") -> bytes:
+    """A WAV of a second whose header is as odd as one likes."""
+    form = struct.pack("<HHIIHH", coding, channels, 16_000, 32_000 * channels, 2 * channels, 16)
+    named = title + b"\0" * (2 - len(title) % 2)
+    info = b"INFOINAM" + struct.pack("<I", len(named)) + named
+    sound = np.full(16_000 * channels, 999, "<i2").tobytes()
+    parts = [(b"fmt ", form), (b"LIST", info), (b"data", sound)]
+    body = b"".join(name + struct.pack("<I", len(part)) + part for name, part in parts)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+
+
 BROKEN = {
+    "unknown coding": (riff(coding=0x1234)[:-999], "is in a coding that cannot be read"),
+    "too many channels": (riff(channels=153), "damaged|holds no audio"),
     "nothing recorded": (None, "There is no recording yet"),
     "missing file": ("missing.wav", r"missing\.wav does not exist: check the path"),
     "name with a null": ("a\0b.wav", "cannot be opened|does not exist"),
@@ -156,3 +170,8 @@ def test_a_playlist_cannot_make_us_read_other_files(tmp_path, wav, playlist, end
 def test_silence_is_read_and_known_as_such():
     assert read((16_000, np.zeros(16_000, np.int16))).silent
     assert not read((16_000, tone() * 0.01)).silent
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+def test_a_title_in_another_encoding_is_no_reason_to_refuse(encoding):
+    assert read(riff(title="회의".encode(encoding))).read == 1.0
