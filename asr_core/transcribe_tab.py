@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from asr_core.transcript import Transcript
 from asr_core.transcript_panel import transcript_panel
 
 SAMPLES = tempfile.TemporaryDirectory(prefix="asr-samples-")
-
-STRAGGLER = 0.5  # seconds
 
 
 def recorder(i18n: gr.I18n, elem_id: str) -> gr.Audio:
@@ -50,65 +47,76 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
         cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
     panel = transcript_panel(i18n, "transcript", player="#recording audio")
-    # gradio can cancel what a sample takes the place of only while it starts to transcribe the
-    # sample, and now and then cancels that (`dispatch` in its `dependency.ts`). So runs carry the
-    # number of samples that were chosen before, as the browser counts, and old ones end themselves.
-    chosen, newest = gr.Number(0, precision=0, visible=False), gr.State([0])
+    # Runs are numbered, and one that is not the newest any more ends by itself: gradio's way of
+    # cancelling answers only when the run's step is done, and `dispatch` in its `dependency.ts` now
+    # and then cancels what was meant to take the place.
+    number, newest = gr.Number(0, precision=0, visible=False), gr.State([0])
 
     @gpu
     def transcribe(recording: str | None, wish: Wish, language: str):
         yield from page.transcribe(engine, recording, language, wish)
 
-    def on_sample(chosen: int, newest: list[int]):
-        newest[0] = chosen + 1  # in the list that runs hold
-        return chosen + 1
+    def on_turn(newest: list[int]):
+        newest[0] += 1  # in the list that runs hold
+        return newest[0]
 
     def on_recording(
-        request: gr.Request, recording: str | None, chosen: int, newest: list[int], *wish: Any
+        request: gr.Request, recording: str | None, number: int, newest: list[int], *wish: Any
     ):
-        for view in transcribe(recording, Wish(*wish), page.spoken(request)):
-            if chosen < newest[0]:
+        if number == newest[0]:
+            for view in transcribe(recording, Wish(*wish), page.spoken(request)):
+                if number != newest[0]:
+                    break
+                yield {
+                    panel.words: view.words,
+                    panel.notice: view.notice,
+                    panel.transcript: view.transcript,
+                    panel.text: "" if view.running else view.text,
+                    cancel: gr.Button(visible=view.running),
+                }
+            else:
                 return
-            yield {
-                panel.words: view.words,
-                panel.notice: view.notice,
-                panel.transcript: view.transcript,
-                panel.text: "" if view.running else view.text,
-                cancel: gr.Button(visible=view.running),
-            }
+        yield gr.skip()  # or gradio would send the last view once more
 
     def on_cancel(transcript: Transcript | None, request: gr.Request):
-        # A last view of the cancelled run may still be on its way to the browser: let it pass.
-        time.sleep(STRAGGLER)
         said = page.notice("done", say("cancelled", page.spoken(request)))
         return said, transcript.text if transcript else "", gr.Button(visible=False)
 
     def on_clear():
         return "", [], None, "", gr.Button(visible=False)
 
-    wiring = {
-        "fn": on_recording,
-        "inputs": [recording, chosen, newest, *wishes],
-        "outputs": [*panel.outputs, cancel],
-        "show_progress": "minimal",
-        "show_progress_on": panel.words,
-        "concurrency_limit": page.VISITORS,
-        "concurrency_id": "transcription",
+    turn = {
+        "fn": on_turn,
+        "inputs": newest,
+        "outputs": number,
+        "queue": False,
         "api_visibility": "private",
     }
-    runs = [
-        gr.on([recording.stop_recording, recording.upload, start.click], **wiring),
-        examples.load_input_event.then(
-            on_sample, [chosen, newest], chosen, queue=False, api_visibility="private"
-        ).then(**wiring, trigger_mode="multiple"),
+    begun = [
+        gr.on([recording.stop_recording, recording.upload, start.click], **turn),
+        examples.load_input_event.then(**turn),
     ]
-    # In two steps, or a last view of the cancelled run could arrive after the answer.
-    cancel.click(None, cancels=runs, api_visibility="private").then(
+    runs = [
+        begin.then(
+            on_recording,
+            [recording, number, newest, *wishes],
+            [*panel.outputs, cancel],
+            trigger_mode="multiple",  # the one before may still be on its last step
+            show_progress="minimal",
+            show_progress_on=panel.words,
+            concurrency_limit=page.VISITORS,
+            concurrency_id="transcription",
+            api_visibility="private",
+        )
+        for begin in begun
+    ]
+    # Cancelled as well, so that those leave the queue that only wait in it.
+    cancel.click(**turn).then(None, cancels=runs, api_visibility="private").then(
         on_cancel,
         panel.transcript,
         [panel.notice, panel.text, cancel],
         api_visibility="private",
     )
-    recording.clear(
+    recording.clear(**turn).then(
         on_clear, outputs=[*panel.outputs, cancel], cancels=runs, api_visibility="private"
     )
