@@ -6,6 +6,7 @@ Layout and wiring only; what the page does is in `asr_core/page.py`.
 """
 
 import argparse
+import asyncio
 import logging
 import signal
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import page, teaching
-from asr_core.engine import Engine, zero_gpu
+from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
+from asr_core.visitors import forget_in_time
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -80,8 +82,11 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
         gr.Markdown(i18n("privacy"), elem_id="privacy")
         api(engine)
 
-        def on_load(model: str, request: gr.Request):
-            for said in page.model_line(engine, page.spoken(request), model):
+        async def on_load(model: str, request: gr.Request):
+            lines = page.model_line(engine, page.spoken(request), model)
+            # On threads of their own: gradio's forty serve the whole page, and on a cold start as
+            # many views of it may wait for the model.
+            while said := await asyncio.wrap_future(background(next, lines, None)):
                 yield said, gr.Checkbox(visible=engine.has_language_model(model))
 
         gr.on(
@@ -131,6 +136,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             f"Nothing can be served at {where}: the port is taken, or the address is not one of "
             "this machine's. Try another --port or --host."
         ) from error
+    forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
     print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
     try:
         # Only now: importing torch beside gradio would hold the page up.

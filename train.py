@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
     models.quiet()
     folder = Path(arguments.output_dir)
-    checkpoint = training.starting_point(options, arguments)
+    checkpoint = None if options.dry_run else training.starting_point(options, arguments)
     destination = hub.destination(arguments) if options.push_to_hub else None
     log.info("Preset %s, %s", options.preset, flags.device_line(arguments))
     log.info("%s", flags.resolved(options, arguments))
@@ -47,9 +47,9 @@ def main(argv: list[str]) -> int:
     # 1. Data: who said what, in which part; the characters to spell it with, words to expect.
     parts = training.load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
-    processor, new = pretrained.load_processor(options, parts.train["transcription"], folder)
+    processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model.wish(options, new)
-    if words != "none" and not options.dry_run:
+    if not options.dry_run:
         language_model.provide(folder, words, parts.train["transcription"], options.text)
 
     # 2. Model, with a CTC head as wide as the vocabulary.
@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
     frames = pretrained.Frames.of(model, processor)
 
     # 3. Look before training: what is there, what is left out and why.
-    limits = preparation.Limits(options.shortest, options.longest)
+    least = pretrained.shortest(model, frames, processor.feature_extractor.sampling_rate)
+    limits = preparation.Limits(max(options.shortest, least), options.longest)
     train = preparation.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
     test = preparation.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
     looked = report.look(train, test, processor)

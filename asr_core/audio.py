@@ -28,6 +28,8 @@ SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
+TIMED = ("matroska", "mov")  # formats (MKV, WebM; MP4, M4A) that tell when sound was sent
+GAPS = (0.5, 3600.0)  # seconds without sound that are more than rounding, and all that is filled
 STREAMED_WAV = 0x7F00_0000  # bytes promised by headers that were written before the end was known
 
 # ffmpeg's demuxers that read one file of sound. Playlists (hls, concat, dash) are left out: they
@@ -173,6 +175,7 @@ class Recording:
                 self.duration = float(stream.duration * stream.time_base)
             elif container.duration:
                 self.duration = container.duration / av.time_base
+                self.exact = len(container.streams) == 1  # else it may be the picture's
             if container.format.name == "wav":
                 # ffmpeg trusts the file's size more than its header, which tells what is missing.
                 promised = int.from_bytes(head[4:8], "little") + 8
@@ -187,6 +190,9 @@ class Recording:
         import av
 
         lost, shape, packer = 0, None, None
+        start = (container.start_time or 0) / av.time_base
+        timed = container.format.name.startswith(TIMED)
+        heard, (least, left) = 0.0, GAPS  # seconds
         try:
             for packet in container.demux(stream):
                 try:
@@ -195,6 +201,15 @@ class Recording:
                     lost += 1  # a broken packet between good ones
                     continue
                 for frame in frames:
+                    gap = (frame.time - start if frame.time is not None else 0.0) - heard
+                    if timed and least < gap < left:
+                        # The picture began earlier, or nothing was sent for a while: the times of
+                        # words count from the beginning.
+                        yield from _unpacked(packer, None)
+                        yield from _silence(gap, frame.rate)
+                        packer, shape = None, None
+                        heard, left = heard + gap, left - gap
+                    heard += frame.samples / frame.rate
                     if shape != (shape := (frame.format.name, frame.layout.name, frame.rate)):
                         yield from _unpacked(packer, None)
                         # Float32, channels side by side: where they come one after the other,
@@ -218,6 +233,11 @@ def _unpacked(packer, frame) -> Iterator[tuple[int, np.ndarray]]:
     for packed in packer.resample(frame) if packer else ():
         samples = packed.to_ndarray().reshape(-1, packed.layout.nb_channels)
         yield packed.sample_rate, mono(samples)
+
+
+def _silence(seconds: float, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, count := round(seconds * rate), BLOCK):
+        yield rate, np.zeros(min(BLOCK, count - start), np.float32)
 
 
 def load(source: Source | None, rate: int) -> np.ndarray:

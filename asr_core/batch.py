@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from asr_core.phrases import say
 from asr_core.subtitles import FORMATS, render
 from asr_core.transcript import Transcript
 
+TOUCH = 60.0  # seconds
 HEAD = 80  # characters of a transcript that the table shows
 
 
@@ -49,11 +51,14 @@ def transcribe_files(
     finished: list[Transcript] = []
     if not engine.ready(wish.model):
         yield Batch(table(lines, language), page.notice("busy", say("loading", language)), [], True)
+    fresh = -TOUCH
     for index, path in enumerate(paths):
-        for still in paths[index:]:  # or they are swept away as old while they wait
-            with suppress(OSError):
-                os.utime(still)
         for view in page.transcribe(engine, path, language, wish):
+            if time.monotonic() > fresh + TOUCH:
+                fresh = time.monotonic()
+                for still in paths[index:]:  # or they are swept away as old while they wait
+                    with suppress(OSError):
+                        os.utime(still)
             heard = view.text
             if view.running:  # its end is more telling than its beginning
                 shown = "… " * (len(heard) > HEAD) + heard[-HEAD:]
@@ -87,10 +92,10 @@ def archive(transcripts: list[Transcript]) -> bytes:
         for transcript in transcripts:
             stem = name = Path(transcript.source).stem or "transcript"
             number = 1
-            while name in taken:
+            while name.casefold() in taken:  # some file systems take "Talk" for "talk"
                 number += 1
                 name = f"{stem} ({number})"
-            taken.add(name)
+            taken.add(name.casefold())
             for format in FORMATS:
                 zipped.writestr(f"{name}.{format}", render(transcript, format))
     return file.getvalue()

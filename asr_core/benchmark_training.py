@@ -166,6 +166,7 @@ def _trainer(
         torch.manual_seed(0)
         # In these facebook/wav2vec2-base differs from the defaults.
         config = Wav2Vec2Config(activation_dropout=0.0, final_dropout=0.0)
+        config.vocab_size = len(processor.tokenizer)
         pretrained.configure(config, options, processor)
         model = Wav2Vec2ForCTC(config)
         pretrained.freeze(model, options.freeze)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from html import escape
 
 from asr_core.errors import DataError
+from asr_core.text import Spelling, normalize
 
 KINDS = {
     "equal": "equal",
@@ -66,4 +66,4 @@ def markup(comparison: Comparison, titles: dict[str, str]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:['’]\w+)*", text.casefold().replace("’", "'"))
+    return normalize(text.casefold(), Spelling()).split()

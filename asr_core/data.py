@@ -8,12 +8,15 @@ data is no larger than the recordings.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import logging
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from asr_core import audio
 from asr_core.errors import DataError
@@ -103,8 +106,32 @@ class _Files:
         """What the reader must be told: that a transcript "null" or "NA" is one, above all."""
         if self.form != "csv":
             return {}
-        tabs = all(path.endswith(".tsv") for path in self.splits.values())
-        return {"keep_default_na": False, "sep": "\t" if tabs else ","}
+        separator = "\t" if all(path.endswith(".tsv") for path in self.splits.values()) else ","
+        columns = [_header(path, separator) for path in self.splits.values()]
+        options = {"keep_default_na": False, "sep": separator}
+        if all(names == columns[0] for names in columns):
+            from datasets import Features, Value
+
+            # All of it is text: "010" is not 10, nor is a transcript "true" a truth.
+            options["features"] = Features({name: Value("string") for name in columns[0]})
+        return options
+
+
+def _header(path: str, separator: str) -> list[str]:
+    """The names of the columns. Raises DataError where they are not those of the first row."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            names, *first = itertools.islice(csv.reader(file, delimiter=separator), 2)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from error
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path} has no line with the names of its columns.") from error
+    if first and len(first[0]) > len(names):
+        raise DataError(
+            f"{path} has {len(first[0])} columns in its second line but names {len(names)}: put "
+            'transcripts with commas in quotes ("like, so").'
+        )
+    return names
 
 
 def _files(name: str) -> _Files | None:
@@ -188,7 +215,13 @@ def _column(
 
 def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
     path = row["audio"]
-    return {"audio": {"bytes": None, "path": str(start / path) if path else ""}}
+    return {"audio": {"bytes": None, "path": str(_find(start, path)) if path else ""}}
+
+
+def _find(start: Path, path: str) -> Path:
+    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders."""
+    spellings = (path, *(normalize(form, path) for form in ("NFC", "NFD")), path.replace("\\", "/"))
+    return next((start / name for name in spellings if (start / name).exists()), start / path)
 
 
 def _no_split(name: str, split: str, there: list[str]) -> str:
@@ -212,7 +245,12 @@ def _ask_hub(name: str) -> None:
 
 def _why(name: str, config: str | None, split: str, error: Exception) -> str:
     """One sentence out of what `datasets` says."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    cause = error
+    while cause.__cause__:  # "An error occurred while generating the dataset" says nothing
+        cause = cause.__cause__
+    said = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    if isinstance(cause, UnicodeDecodeError):
+        return f"{name} is not in UTF-8: save it as CSV in UTF-8."
     from datasets.exceptions import DatasetNotFoundError
 
     if isinstance(error, DatasetNotFoundError):

@@ -10,13 +10,14 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asr_core import models
-from asr_core.errors import ModelError
+from asr_core.errors import AsrError, ModelError
 from asr_core.models import Choice
 from asr_core.start import quick_start
 
@@ -98,6 +99,12 @@ class Engine:
             self._own.pop(name, None)
             self._jobs.pop(name, None)
 
+    def fetch(self, name: str | None) -> None:
+        """Have a model before a process is forked: what is still being loaded never gets there."""
+        if zero_gpu():
+            with suppress(AsrError):  # it is told where the model is used
+                self.recognizer(name)
+
     def listener(self, wish: Wish) -> Recognizer:
         """`recognizer`, told what the visitor wishes. Raises OptionError for bad hotwords."""
         return self.recognizer(wish.model).using(bool(wish.language_model), wish.hotwords or "")
@@ -123,7 +130,7 @@ class Engine:
         with self._lock:
             job = self._jobs.get(key)
             if job is None or (job.done() and job.exception()):
-                job = self._jobs[key] = _background(function, *args)
+                job = self._jobs[key] = background(function, *args)
             return job
 
 
@@ -158,11 +165,12 @@ def _succeeded(job: Future | None) -> bool:
     return job is not None and job.done() and not job.exception()
 
 
-def _background(function: Callable, *args: Any) -> Future:
+def background(function: Callable, *args: Any) -> Future:
     """Like an executor's `submit`, on a thread that does not keep the program from ending."""
     future: Future = Future()
 
     def run() -> None:
+        future.set_running_or_notify_cancel()  # who waits may go, what is begun is ended
         try:
             future.set_result(function(*args))
         except BaseException as error:

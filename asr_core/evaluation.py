@@ -97,7 +97,7 @@ def evaluate(
                 failed[name] = str(error)
             else:
                 hypothesis = spell(heard.text)
-                speaker = str(row.get("speaker") or "")
+                speaker = str("" if row.get("speaker") is None else row["speaker"])
                 done.append(compare(index, name, reference, hypothesis, heard.duration, speaker))
         if progress:
             progress(index + 1)

@@ -86,6 +86,8 @@ def encode(source: audio.Source | None) -> bytes:
 def _frames(source: audio.Source | None) -> Iterator[av.AudioFrame]:
     left = CLIP_SECONDS * CLIP_RATE
     for block in audio.Recording(source).blocks(CLIP_RATE):
+        if not len(block):  # PyAV makes no frame of nothing
+            continue
         frame = av.AudioFrame.from_ndarray(block[None, :left], format="fltp", layout="mono")
         frame.sample_rate = CLIP_RATE
         yield frame

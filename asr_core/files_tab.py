@@ -37,7 +37,9 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         yield from batch.transcribe_files(engine, paths, language, wish)
 
     def on_files(request: gr.Request, paths: list[str] | None, *wish: Any):
-        for made in transcribe(paths, Wish(*wish), page.spoken(request)):
+        wished = Wish(*wish)
+        engine.fetch(wished.model)
+        for made in transcribe(paths, wished, page.spoken(request)):
             cancellable = gr.Button(visible=made.running)
             yield made.table, made.notice, made.transcripts, cancellable
 

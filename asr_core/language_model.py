@@ -134,13 +134,16 @@ def wish(options: Options, new: bool) -> str:
 
 def provide(
     model_folder: str | Path, wish: str, transcripts: Iterable[str], texts: Sequence[str] = ()
-) -> LanguageModel:
+) -> LanguageModel | None:
     """Put a language model into a model's folder, where it is found when the model is loaded.
 
-    `wish` is the directory of one that is there, or "build" for one of transcripts and text files.
-    Raises DataError or ModelError.
+    `wish` is the directory of one that is there, "build" for one of transcripts and text files, or
+    "none": one that an earlier model in that folder had goes. Raises DataError or ModelError.
     """
     output = Path(model_folder, FOLDER)
+    if wish == "none":
+        shutil.rmtree(output, ignore_errors=True)
+        return None
     if wish != "build":
         load(wish)
         if Path(wish).resolve() != output.resolve():

@@ -115,6 +115,8 @@ def encode(
     Sentences stand between BEGIN and END in the int32 `tokens`; words that occur less than
     `minimum` times, that are not among the `size` commonest, or that hold digits are UNKNOWN.
     """
+    if size <= len(SPECIAL):
+        raise OptionError(f"--vocabulary {size} is too small: at least {len(SPECIAL) + 1} it is.")
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
     for word in SPECIAL:
@@ -256,7 +258,7 @@ def prune(levels: list[Level], room: int) -> list[Level]:
     ]
     keep = _kept(levels, gains, -np.inf)
     if packed_size(levels, keep) > room:
-        low, high = 0.0, max(float(gain.max(initial=0.0)) for gain in gains) + 1.0
+        low, high = 0.0, max((float(gain.max(initial=0.0)) for gain in gains), default=0.0) + 1.0
         for _ in range(24):
             middle = (low * high) ** 0.5 if low else high / 1000
             if packed_size(levels, _kept(levels, gains, middle)) > room:

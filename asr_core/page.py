@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 VISITORS = 4  # served at once, in turns; the others see their place in the queue
 UNSURE = 0.7  # confidence under which a word looks uncertain
+SPARING = 20  # times what showing the words took, until they are shown again
 HORIZON = 2.0  # seconds of work after which the time left can be told
 
 
@@ -61,10 +62,14 @@ def transcribe(
             yield View([], notice("busy", say("loading_queued", language)), None, True)
         recognizer = engine.listener(wish)
         progress = Progress(length(path), language)
+        due = 0.0
         for transcript in recognizer.stream(path):
-            done = transcript.complete
-            said = outcome(transcript, language) if done else progress(transcript.duration)
-            yield View(rows(transcript), said, transcript, not done)
+            began = time.monotonic()
+            if (done := transcript.complete) or began >= due:
+                said = outcome(transcript, language) if done else progress(transcript.duration)
+                yield View(rows(transcript), said, transcript, not done)
+                # All the words are shown each time: of hours, less often, or that takes longest.
+                due = time.monotonic() + SPARING * (time.monotonic() - began)
     except Exception as error:
         said = notice("problem", complaint(error, language))
         yield View(rows(transcript), said, transcript, False)

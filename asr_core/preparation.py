@@ -68,6 +68,8 @@ class _Examine:
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
             log.warning("%s", error)
+        for warning in recording.warnings:  # it may not say all of its transcript any more
+            log.warning("%s", warning)
         return {
             "transcription": transcript,
             "labels": labels,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from transformers import (
     AutoProcessor,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     ProcessorMixin,
 )
 
@@ -23,10 +26,10 @@ from asr_core.flags import Options
 
 log = logging.getLogger(__name__)
 
+FASTER = 1.2  # times its speed may an utterance become by `augmentation`
 
-def load_processor(
-    options: Options, transcripts: Sequence[str], folder: Path
-) -> tuple[ProcessorMixin, bool]:
+
+def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[ProcessorMixin, bool]:
     """The model's own processor, or one with a vocabulary made from training `transcripts`.
 
     The second value tells whether the vocabulary is new.
@@ -42,12 +45,10 @@ def load_processor(
         else:
             if getattr(processor, "tokenizer", None) is not None:
                 return processor, False
-    return new_processor(options, transcripts, where, folder), True
+    return new_processor(options, transcripts, where), True
 
 
-def new_processor(
-    options: Options, transcripts: Sequence[str], where: str, folder: Path
-) -> ProcessorMixin:
+def new_processor(options: Options, transcripts: Sequence[str], where: str) -> ProcessorMixin:
     """The model's feature extractor beside a tokenizer of the characters of `transcripts`."""
     from transformers import (
         AutoFeatureExtractor,
@@ -58,10 +59,10 @@ def new_processor(
 
     spelling = text.Spelling(options.case, options.punctuation, options.hangul)
     tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "vocab.json"
-    path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
-    tokenizer = Wav2Vec2CTCTokenizer(str(path))
+    with tempfile.TemporaryDirectory() as folder:  # what lies in the output folder may be in use
+        path = Path(folder, "vocab.json")
+        path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
+        tokenizer = Wav2Vec2CTCTokenizer(str(path))
     extractor = AutoFeatureExtractor.from_pretrained(where)
     if extractor.model_input_names[0] == "input_features":
         return Wav2Vec2BertProcessor(extractor, tokenizer)
@@ -78,8 +79,10 @@ def load_model(
     config = models.load_config(options.model)
     where = models.locate(options.model)
     trained = any(str(made).endswith("CTC") for made in config.architectures or [])
-    fresh = new_vocabulary or not trained or len(processor.tokenizer) != config.vocab_size
+    fresh = new_vocabulary or not trained or _widest(processor.tokenizer) >= config.vocab_size
     configure(config, options, processor)
+    if fresh:
+        config.vocab_size = len(processor.tokenizer)
     try:
         model = AutoModelForCTC.from_pretrained(
             where,
@@ -94,14 +97,22 @@ def load_model(
         ) from error
     if fresh:
         head = getattr(model, "lm_head", None) or model.ctc_head
-        model._init_weights(head)
+        # `_init_weights` leaves alone what was loaded, also for other characters.
+        torch.nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
+        torch.nn.init.zeros_(head.bias)
     freeze(model, options.freeze)
     return model, fresh
 
 
+def _widest(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The largest id in a transcript. Sentence marks have none: transformers adds them to the
+    vocabularies of 2021, which had no room for them."""
+    marks = {tokenizer.bos_token, tokenizer.eos_token}
+    return max(index for token, index in tokenizer.get_vocab().items() if token not in marks)
+
+
 def configure(config: PreTrainedConfig, options: Options, processor: ProcessorMixin) -> None:
-    """Set what a model learns by: the size of its head, its loss, what is dropped and masked."""
-    config.vocab_size = len(processor.tokenizer)
+    """Set what a model learns by: its loss, what is dropped and masked."""
     config.pad_token_id = processor.tokenizer.pad_token_id
     # The sum would grow with the batch; an infinite loss (more characters than frames) would
     # spoil the weights for good.
@@ -134,6 +145,14 @@ def freeze(model: PreTrainedModel, what: str) -> None:
         known()
 
 
+def shortest(model: PreTrainedModel, frames: Frames, rate: int) -> float:
+    """Seconds that a row needs to be masked: transformers refuses what is shorter than a mask."""
+    config = model.config
+    if not getattr(config, "mask_time_prob", 0):
+        return 0.0
+    return math.ceil(100 * FASTER * frames.samples(config.mask_time_length + 1) / rate) / 100
+
+
 @dataclass(frozen=True)
 class Frames:
     """How many frames a model makes of a number of samples.
@@ -153,6 +172,13 @@ class Frames:
         encoder = getattr(config, "encoder_config", None)
         hop = getattr(extractor, "hop_length", 160) * getattr(extractor, "stride", 1)
         return cls((), hop * getattr(encoder, "subsampling_factor", 1))
+
+    def samples(self, frames: int) -> int:
+        """The least number of samples that make so many frames."""
+        samples = frames * self.hop
+        for kernel, stride in reversed(self.layers):
+            samples = (samples - 1) * stride + kernel
+        return samples
 
     def __call__(self, samples: int) -> int:
         for kernel, stride in self.layers:

@@ -18,6 +18,9 @@ DELIMITER = "|"  # stands for the space between words
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 _JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are different characters
 
+PAUSES = ".,?!。、।॥؟،؛"  # as NFKC leaves them; models that spell these keep punctuation
+ZERO_WIDTH_SPACE = "\u200b"
+
 CASES = ("keep", "lower", "upper")
 PUNCTUATION = ("remove", "keep")
 HANGUL = ("syllables", "jamo")
@@ -54,8 +57,11 @@ class Spelling:
         if getattr(tokenizer, "do_lower_case", False):
             lower, upper = False, True
         case = "keep" if lower == upper else "lower" if lower else "upper"
-        punctuation = "keep" if any(c in ".,?!" for c in characters) else "remove"
-        hangul = "jamo" if any(ord(c) in _JAMO for c in characters) else "syllables"
+        punctuation = "keep" if any(c in PAUSES for c in characters) else "remove"
+        # Lone jamo stand beside whole syllables, too: what is laughed (ㅋㅋ) or cried (ㅠㅠ).
+        whole = any(ord(c) in _HANGUL_SYLLABLES for c in characters)
+        jamo = any(ord(c) in _JAMO for c in characters)
+        hangul = "jamo" if jamo and not whole else "syllables"
         return cls(case, punctuation, hangul)
 
 
@@ -63,9 +69,10 @@ def normalize(text: str, spelling: Spelling) -> str:
     """`text` as `spelling` writes it: NFKC, single spaces, no control characters.
 
     Unassigned punctuation becomes a space (well-known -> well known); an apostrophe between two
-    letters stays (don't), others go.
+    letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners).
     """
     text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
     if spelling.punctuation == "remove":
         text = "".join(
             c if _is_spoken(text, i) else "" if c == "'" else " " for i, c in enumerate(text)

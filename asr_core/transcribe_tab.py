@@ -64,7 +64,9 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         request: gr.Request, recording: str | None, number: int, newest: list[int], *wish: Any
     ):
         if number == newest[0]:
-            for view in transcribe(recording, Wish(*wish), page.spoken(request)):
+            wished = Wish(*wish)
+            engine.fetch(wished.model)
+            for view in transcribe(recording, wished, page.spoken(request)):
                 if number != newest[0]:
                     break
                 yield {

@@ -24,6 +24,9 @@ KOREAN = {
     "{name} holds no audio: record or choose it again.": (
         "{name}: 소리가 들어 있지 않습니다. 다시 녹음하거나 다시 고르세요."
     ),
+    "{name} is in a coding that cannot be read: convert it first.": (
+        "{name}: 읽을 수 없는 방식으로 부호화되어 있습니다. 먼저 변환하세요."
+    ),
     "{name} is only {long} ms long: at least {least} ms are needed.": (
         "{name}: 길이가 {long}ms뿐입니다. 적어도 {least}ms가 필요합니다."
     ),

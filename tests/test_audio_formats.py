@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -142,3 +143,50 @@ def test_no_duration_is_promised_by_a_guess():
     list(recording.blocks(16_000))
     assert not recording.exact
     assert recording.warnings == []
+
+
+def film(format: str, codec: str, begins: float, pause: float = 0.0) -> bytes:
+    """6 s of picture; a tone of 2 s from `begins` on, with a pause after the first second."""
+    import av
+
+    rate, file = 48_000, io.BytesIO()
+    with av.open(file, "w", format=format) as container:
+        picture = container.add_stream("mpeg4" if format != "webm" else "libvpx", rate=10)
+        picture.width = picture.height = 32
+        sound = container.add_stream(codec, rate=rate)
+        sound.layout = "mono"
+        size = sound.codec_context.frame_size or 1024
+        for _ in range(60):
+            blank = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+            container.mux(picture.encode(blank))
+        container.mux(picture.encode(None))
+        whole = np.resize(tone(1.0, rate), size * (2 * rate // size))
+        for first in range(0, len(whole), size):
+            frame = av.AudioFrame.from_ndarray(whole[None, first : first + size], "flt", "mono")
+            frame.sample_rate = rate
+            frame = av.AudioResampler(sound.codec_context.format, "mono", rate).resample(frame)[0]
+            late = begins + (pause if first >= rate else 0.0)
+            frame.pts, frame.time_base = first + round(late * rate), Fraction(1, rate)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "codec"), [("matroska", "libopus"), ("mp4", "aac"), ("webm", "libopus")]
+)
+@pytest.mark.parametrize(("begins", "pause"), [(3.0, 0.0), (0.0, 2.0)])
+def test_sound_is_where_its_file_says(format, codec, begins, pause):
+    recording = Recording(film(format, codec, begins, pause))
+    heard = np.concatenate(list(recording.blocks(16_000)))
+    loud = np.flatnonzero(np.abs(heard) > 0.1) / 16_000
+    assert loud[0] == pytest.approx(begins, abs=0.15)
+    assert loud[-1] == pytest.approx(begins + pause + 2.0, abs=0.15)
+    assert np.diff(loud).max() == pytest.approx(max(pause, 0.0), abs=0.15)
+    assert recording.warnings == []  # that the picture goes on is no damage
+
+
+def test_times_that_cannot_be_are_not_filled(monkeypatch):
+    monkeypatch.setattr("asr_core.audio.GAPS", (0.5, 2.5))
+    heard = load(film("matroska", "libopus", 3.0), 16_000)
+    assert len(heard) / 16_000 == pytest.approx(2.0, abs=0.1)

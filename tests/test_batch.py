@@ -65,3 +65,22 @@ def test_the_archive_holds_every_file_in_every_format_once():
         assert zipped.read("call.txt") == b"A\n"
         assert zipped.read("call (2).txt") == b"B\n"
         assert zipped.testzip() is None
+
+
+def test_files_that_wait_long_are_kept_fresh(monkeypatch, tmp_path):
+    paths = [tmp_path / "one.wav", tmp_path / "two.wav"]
+    for path in paths:
+        path.touch()
+    monkeypatch.setattr("asr_core.page.length", lambda path: 1.0)
+    monkeypatch.setattr(batch, "TOUCH", 0.0)
+    made = batch.transcribe_files(Engine(Listener()), list(map(str, paths)))
+    next(made)
+    os.utime(paths[1], (0, 0))  # an hour later the first one is still being read
+    next(made)
+    assert paths[1].stat().st_mtime > 1e9
+
+
+def test_names_in_the_archive_differ_also_for_who_ignores_case():
+    said = [Transcript((), 1.0, name) for name in ("Talk.mp3", "talk.wav")]
+    names = zipfile.ZipFile(io.BytesIO(batch.archive(said))).namelist()
+    assert len({name.casefold() for name in names}) == len(names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from asr_core.comparison import compare, markup
@@ -53,3 +55,13 @@ def test_markup_shows_both_words_and_names_the_error():
     assert (
         '<span class="pair substitution" title="wrong"><del>pay</del><ins>say</ins></span>' in html
     )
+
+
+def test_vowel_signs_are_part_of_words():
+    compared = compare("मैं घर जाता हूँ", "मां घर जाती हूं")
+    assert compared.wer == 3 / 4
+
+
+def test_the_same_words_written_apart_are_the_same():
+    for said in ("café", "안녕하세요 여러분"):
+        assert compare(unicodedata.normalize("NFD", said), said).wer == 0.0

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_a_missing_column_is_an_error_that_lists_those_there_are(tmp_path):
 
 def test_a_column_of_numbers_is_no_transcript(tmp_path):
     rows = [{"file_name": "a.wav", "text": 1}, {"file_name": "b.wav", "text": 2}]
-    path = str(recordings.write_csv(tmp_path / "rows.csv", rows))
+    path = str(recordings.write_jsonl(tmp_path / "rows.jsonl", rows))
     message = said(data.load, path)
     assert "'text'" in message and "int64" in message and "--text_column" in message
 
@@ -272,3 +273,47 @@ def test_without_a_connection_the_answer_comes_at_once_or_from_the_cache(minds, 
     assert result["other"].startswith("DataError: ") and "minds14" in result["other"]
     # Left alone, the client tries every file five times with pauses, for minutes in all.
     assert len(minds.requests) <= 4, minds.requests
+
+
+# --- what people bring ---
+
+
+def metadata(folder: Path, content: bytes) -> str:
+    recordings.clips(folder)
+    (folder / "metadata.csv").write_bytes(content)
+    return str(folder)
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "utf-16"])
+def test_another_encoding_than_utf_8_is_named(tmp_path, encoding):
+    written = "file_name,transcription\na.wav,안녕하세요\n".encode(encoding)
+    assert "is not in UTF-8: save it as CSV in UTF-8" in said(
+        data.load, metadata(tmp_path, written)
+    )
+
+
+def test_commas_in_transcripts_without_quotes_are_told(tmp_path):
+    written = b"file_name,transcription\na.wav,well, hello\nb.wav,yes, please\n"
+    assert "put transcripts with commas in quotes" in said(data.load, metadata(tmp_path, written))
+    written = b"file_name,transcription\na.wav,hello\nb.wav,yes, please\n"
+    assert "line 3" in said(data.load, metadata(tmp_path, written))
+
+
+def test_numbers_and_truths_stay_what_was_said(tmp_path):
+    written = b"file_name,transcription,speaker\na.wav,010,7\nb.wav,119,8\n"
+    rows = data.load(metadata(tmp_path, written))
+    assert rows["transcription"][:] == ["010", "119"]
+    assert rows["speaker"][:] == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("lies", "written"),
+    [("한글.wav", "한글.wav"), ("clips/a.wav", "clips\\a.wav")],
+)
+def test_names_that_were_written_elsewhere_are_found(tmp_path, lies, written):
+    place = tmp_path / unicodedata.normalize("NFD", lies)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(recordings.sound(1.0))
+    (tmp_path / "metadata.csv").write_text(f"file_name,transcription\n{written},hello\n")
+    (row,) = data.load(str(tmp_path))
+    assert audio.load(data.row_source(row), 16_000).size == 16_000

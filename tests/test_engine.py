@@ -117,3 +117,13 @@ def test_what_is_compiled_is_compiled_before_a_model_is_ready_and_without_runnin
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
     )
     assert done.stdout.split() == ["1", "1"], done.stderr
+
+
+def test_a_model_is_there_before_a_process_is_forked(monkeypatch, loaded):
+    engine = Engine("m")
+    engine.fetch(None)
+    assert not loaded  # nothing is forked here: it may come in its own time
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    engine.fetch(None)
+    assert engine.ready()
+    engine.fetch("not offered")  # what is wrong is told later, where it is used

@@ -13,6 +13,7 @@ import av
 import jiwer
 import pytest
 import recordings
+import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
@@ -315,3 +316,17 @@ def test_a_browser_plays_the_clips(chromium, tuned, rows, tmp_path):
     tab.close()
     assert played == pytest.approx(1.4, abs=0.2)
     assert complaints == []
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_clip_of_any_rate_can_be_played(rate):
+    file = io.BytesIO()
+    sf.write(file, tiny.babble(2.0, 0, rate), rate, format="FLAC")
+    with av.open(io.BytesIO(evaluation_page.encode(file.getvalue()))) as clip:
+        assert clip.duration / av.time_base == pytest.approx(2.0, abs=0.15)
+
+
+def test_the_first_of_numbered_speakers_counts(processor, rows):
+    numbered = [row | {"speaker": index} for index, row in enumerate(rows)]
+    told = evaluation.evaluate(Parrot(processor, *SAID), numbered)
+    assert {row.speaker for row in told.rows} == {str(index) for index in range(len(SAID))}

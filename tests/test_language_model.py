@@ -251,3 +251,14 @@ def test_numbers_of_ngrams_are_those_of_the_text():
     assert counted[a, ngrams.END] == 1
     assert (ngrams.END, ngrams.BEGIN) not in counted
     assert len(levels[2].word) == 6  # sab aba bab ab/s sba ba/s
+
+
+def test_single_words_that_do_not_fit_are_refused(text, tmp_path):
+    with pytest.raises(OptionError, match="do not hold the"):
+        language_model.build([text], tmp_path / "lm", order=1, megabytes=0.0001)
+
+
+@pytest.mark.parametrize("vocabulary", [0, 2, 3])
+def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
+    with pytest.raises(OptionError, match=f"--vocabulary {vocabulary} is too small"):
+        language_model.build([text], tmp_path / "lm", vocabulary=vocabulary)

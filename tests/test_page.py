@@ -203,3 +203,12 @@ def test_failures_are_korean_for_a_korean_visitor(wav):
     choice = Choice("embedded", "the Hub could not be reached, so big is not available")
     *_, line = page.model_line(Engine(Speaker(), choice), "ko")
     assert "Hub에 닿지 않아 big 모델을 쓸 수 없습니다" in line
+
+
+def test_the_more_there_is_to_show_the_less_often_it_is_shown(wav, monkeypatch):
+    now = iter(range(10**6))  # seconds; each look at the clock is one later
+    monkeypatch.setattr("asr_core.page.time.monotonic", lambda: next(now))
+    growing = [Transcript(HELLO.words, 1.0, "hi.wav", complete=False)] * 200
+    views = list(page.transcribe(Engine(Speaker(*growing, HELLO)), wav))
+    assert 2 < len(views) < 30
+    assert views[-1].transcript is HELLO and not views[-1].running

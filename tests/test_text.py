@@ -27,6 +27,10 @@ LOWER = text.Spelling(case="lower")
         ("ภาษาไทย", LOWER, "ภาษาไทย"),
         ("東京、大阪。", LOWER, "東京 大阪"),
         ("안녕하세요!", LOWER, "안녕하세요"),
+        ("Wort\u00adtrennung", LOWER, "worttrennung"),
+        ("می\u200cخواهم", LOWER, "میخواهم"),
+        ("ක්\u200dරීඩා", LOWER, "ක්රීඩා"),
+        ("ไทย\u200bแลนด์", LOWER, "ไทย แลนด์"),
         ("ΣΊΣΥΦΟΣ", LOWER, "σίσυφος"),
         ("Straße", text.Spelling(case="keep"), "Straße"),
         ("Hello, world!", text.Spelling(case="keep", punctuation="keep"), "Hello, world!"),
@@ -95,3 +99,24 @@ def test_repeats_need_a_blank_between(labels, frames):
 def test_an_unknown_option_lists_those_there_are():
     with pytest.raises(OptionError, match="'Upper' is not one of keep, lower, upper"):
         text.Spelling(case="Upper")
+
+
+def tokenizer_of(said: list[str], folder, spelling: text.Spelling) -> Wav2Vec2CTCTokenizer:
+    path = folder / "vocab.json"
+    path.write_text(json.dumps(text.vocabulary(text.normalize(line, spelling) for line in said)))
+    return Wav2Vec2CTCTokenizer(str(path))
+
+
+def test_laughter_does_not_take_korean_syllables_apart(tmp_path):
+    said = ["안녕하세요 오늘 날씨 좋네요", "진짜 웃겨 ㅋㅋ ㅠㅠ"]
+    tokenizer = tokenizer_of(said, tmp_path, LOWER)
+    spelling = text.Spelling.of(tokenizer)
+    assert spelling.hangul == "syllables"
+    assert not text.unknown([text.normalize(line, spelling) for line in said], tokenizer)
+
+
+@pytest.mark.parametrize("said", ["हिन्दी में।", "東京、大阪。", "هل أنت هنا؟", "Well, yes."])
+def test_punctuation_of_any_script_stays_where_it_was_learnt(tmp_path, said):
+    keep = text.Spelling(punctuation="keep")
+    tokenizer = tokenizer_of([said], tmp_path, keep)
+    assert text.Spelling.of(tokenizer).punctuation == "keep"

@@ -64,7 +64,7 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
         ]
     )
     rows = data.load("sample", split="train[:6]")
-    processor, new = pretrained.load_processor(options, rows["transcription"], folder)
+    processor, new = pretrained.load_processor(options, rows["transcription"])
     model, fresh = pretrained.load_model(options, processor, new)
     assert fresh
     prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor))

@@ -1,0 +1,66 @@
+"""What the server remembers of visitors goes with them, and who waits does not hold up others."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from datetime import datetime, timedelta
+
+import gradio as gr
+import pytest
+from gradio.state_holder import StateHolder
+
+import app
+from asr_core.engine import Engine
+from asr_core.errors import ModelError
+from asr_core.visitors import forget
+
+
+def test_programs_and_closed_tabs_are_forgotten_in_time():
+    deleted: list[str] = []
+    with gr.Blocks() as demo:
+        said = gr.State("", delete_callback=deleted.append)
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    for key in ("program", "closed", "open", "new"):
+        session = holder[key]
+        if key != "program":
+            session[said._id] = f"what was said in {key}"
+        session.is_closed = key in ("closed", "new")
+    for key in ("program", "closed", "open"):
+        holder.time_last_used[key] = datetime.now() - timedelta(hours=2)
+    forget(holder, keep=3600)
+    assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
+    assert holder["open"][said._id] == "what was said in open"
+    assert deleted == ["what was said in closed"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_crowd_that_waits_for_the_model_does_not_hold_up_the_page(monkeypatch):
+    loaded = threading.Event()
+
+    def slow(self, name=None):
+        loaded.wait(60)
+        raise ModelError("There is none.")
+
+    monkeypatch.setattr(Engine, "recognizer", slow)
+    demo = app.build(Engine("embedded"))
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        number = next(
+            index for index, fn in demo.fns.items() if fn.fn and fn.fn.__name__ == "on_load"
+        )
+        for visitor in range(60):  # gradio has 40 threads
+            body = f'{{"data": [""], "fn_index": {number}, "session_hash": "v{visitor}"}}'
+            request = urllib.request.Request(
+                f"{address}gradio_api/queue/join",
+                body.encode(),
+                {"Content-Type": "application/json"},
+            )
+            urllib.request.urlopen(request, timeout=30).close()
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert page.status == 200
+        assert not loaded.is_set()
+    finally:
+        loaded.set()
+        demo.close()
