@@ -69,6 +69,8 @@ def main(argv: list[str]) -> int:
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
+    if not checkpoint:
+        training.begin(options, arguments)
     training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.

@@ -266,6 +266,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
         )
     if "split" in str(error).lower() and split:
         return f"{name} has no part '{split}', or not so many rows: {said}"
+    if Path(name).expanduser().exists():
+        return f"{name} cannot be read as a dataset ({said}): check what is written there."
     return (
         f"The dataset '{name}' cannot be loaded ({said}): check the name and the connection, or "
         "use --dataset sample."

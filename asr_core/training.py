@@ -32,6 +32,12 @@ from asr_core.evaluation import Evaluation, evaluate
 from asr_core.flags import Options
 from asr_core.watch import Diary, Interruption, Watch
 
+BEGUN = "begun.json"
+LASTING = (  # options that a run cannot change on its way
+    "model dataset dataset_config train_split audio_column text_column vocabulary case punctuation "
+    "hangul"
+).split()
+
 log = logging.getLogger(__name__)
 
 
@@ -226,8 +232,8 @@ class Measure:
 def starting_point(options: Options, arguments: TrainingArguments) -> Path | None:
     """The checkpoint to go on from when `--resume` is given.
 
-    Raises OptionError when there is none, or when a fresh run would overwrite one that was cut
-    short.
+    Raises OptionError when there is none, when it is of other data or another model, or when a
+    fresh run would overwrite one that was cut short.
     """
     folder = Path(arguments.output_dir)
     if not options.resume:
@@ -240,8 +246,27 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
+    begun = folder / BEGUN
+    before = json.loads(begun.read_text("utf-8")) if begun.exists() else {}
+    for name, now in _lasting(options).items():
+        if before.get(name, now) != now:
+            raise OptionError(
+                f"{folder} began with --{name} {before[name]}, not {now}: give the same again to "
+                "resume it, or choose another --output_dir."
+            )
     log.info("Going on from %s", checkpoint)
     return checkpoint
+
+
+def begin(options: Options, arguments: TrainingArguments) -> None:
+    """Write down what must be the same when this run is resumed."""
+    folder = Path(arguments.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / BEGUN, _lasting(options))
+
+
+def _lasting(options: Options) -> dict[str, str | None]:
+    return {name: getattr(options, name) for name in LASTING}
 
 
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:

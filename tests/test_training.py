@@ -338,3 +338,14 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
     (tmp_path / "language_model").mkdir()
     assert language_model.provide(tmp_path, "none", []) is None
     assert not (tmp_path / "language_model").exists()
+
+
+def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
+    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
+    training.begin(*parse([*flags, "my/recordings"]))
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
+    again = parse([*flags, "my/recordings", "--resume", "--learning_rate", "1e-5"])
+    assert training.starting_point(*again) == tmp_path / "checkpoint-5"
+    with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
+        training.starting_point(*parse([*flags, "sample", "--resume"]))
