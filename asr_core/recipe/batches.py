@@ -29,7 +29,7 @@ FACTORS = (0.85, 1.18)  # of speed and pitch: a few synthetic speakers become ma
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
 # Shares of the human utterances, by the start of the file's name.
-HUMAN_SHARES = {"speechocean762": 0.46, "librispeech": 0.3, "wuw": 0.17, "speech_commands": 0.07}
+HUMAN_SHARES = {"speechocean762": 0.6, "librispeech": 0.22, "wuw": 0.13, "speech_commands": 0.05}
 
 
 class Corpus:
