@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import archive, subtitles
-from asr_core.errors import AsrError, DataError, OptionError
+from asr_core.errors import AsrError, DataError, OptionError, printable
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _transcribe_jobs(jobs: archive.Jobs, count: int, options: argparse.Namespace
                 except DataError as error:
                     failed = True
                     complaints.append(error)
-            where = "" if Path(job.name).name == job.name else f" ({job.name})"
+            where = "" if Path(job.name).name == job.name else f" ({printable(job.name)})"
             for complaint in complaints:
                 bar.write(f"asr_core transcribe: {complaint}{where}", file=sys.stderr)
             failures += failed
@@ -133,7 +133,7 @@ def _deliver(job: archive.Job, written: str, quiet: bool) -> None:
     else:
         job.write(written)
         if not quiet:
-            log.info("%s -> %s", job.source, job.target)
+            log.info("%s -> %s", printable(job.source), printable(job.target))
 
 
 # --- evaluate ---

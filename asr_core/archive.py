@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asr_core.errors import DataError, OptionError
+from asr_core.errors import DataError, OptionError, printable
 
 # How files in the formats that `audio` reads are named.
 ENDINGS = frozenset(
@@ -61,7 +61,7 @@ class Job(NamedTuple):
             partial.replace(self.target)
         except OSError as error:
             kind = DataError if error.errno in UNNAMEABLE else OptionError
-            raise kind(f"{self.target} cannot be written: {_reason(error)}.") from error
+            raise kind(f"{printable(self.target)} cannot be written: {_reason(error)}.") from error
         finally:
             partial.unlink(missing_ok=True)
 

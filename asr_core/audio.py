@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
-from asr_core.errors import AudioError
+from asr_core.errors import AudioError, printable
 from asr_core.resampling import Resampler
 
 log = logging.getLogger(__name__)
@@ -284,8 +284,7 @@ def _name(source: Source | None) -> str:
     name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     if not isinstance(name, str | os.PathLike):
         return "The recording"
-    # A name in another encoding than UTF-8 could not be written down anywhere.
-    return os.fsencode(Path(name).name or name).decode("utf-8", "replace")
+    return printable(Path(name).name or name)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,6 +5,13 @@ Everything here is shown to a person as it stands, by the page and by the comman
 
 from __future__ import annotations
 
+import os
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A file's name as it can be written down anywhere, also one that is not in UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
 
 class AsrError(Exception):
     """Something a person can put right."""

@@ -79,6 +79,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
             yield {notice: page.notice("problem", page.complaint(error, language))}
         else:
             yield shown | {notice: ""}
+            yield gr.skip()  # or gradio would show it once more, over what has been written since
 
     def on_recording(
         held: Lesson | None,

@@ -62,6 +62,10 @@ def test_live_captions_settle_on_the_offline_transcript(embedded, talk):
     for at in range(0, len(minute), RATE // 5):
         caption = session.feed(minute[at : at + RATE // 5], RATE)
     said = session.finish()
-    assert said.words == embedded.transcribe((RATE, minute)).words
+    # With another number of threads, certainties differ in their last digits.
+    file = embedded.transcribe((RATE, minute))
+    assert [(w.text, w.start, w.end) for w in said.words] == [
+        (w.text, w.start, w.end) for w in file.words
+    ]
     assert said.words[: len(caption.settled)] == caption.settled
     assert caption.settled[-1].end > 45

@@ -108,7 +108,14 @@ def test_a_stream_grows_and_its_last_is_the_whole(recognizer):
     assert [p.complete for p in partial[-2:]] == [False, True]
     assert all(a.duration <= b.duration for a, b in pairwise(partial))
     assert all(b.text.startswith(a.text) for a, b in pairwise(partial))
-    assert partial[-1] == recognizer.transcribe((16_000, sound))
+    again = recognizer.transcribe((16_000, sound))
+    assert nearly(partial[-1].words) == nearly(again.words)
+    assert partial[-1].duration == again.duration
+
+
+def nearly(words):
+    """With another number of threads, sums differ in their last digits."""
+    return [(w.text, w.start, w.end, pytest.approx(w.confidence, abs=0.01)) for w in words]
 
 
 class Counted(io.BytesIO):
