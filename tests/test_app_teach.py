@@ -55,6 +55,7 @@ def enter(school, chromium) -> Iterator:
         context.set_default_timeout(PATIENCE)
         tab = context.new_page()
         tab.goto(school.url)
+        tab.wait_for_selector("#model .notice.done")  # before that, a click may go unheard
         tab.get_by_role(
             "tab", name="Teach it" if "en" in settings["locale"] else "가르치기"
         ).click()
