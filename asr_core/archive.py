@@ -15,6 +15,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +27,6 @@ ENDINGS = frozenset(
     ".m4v .3gp .3g2 .mkv .mka .webm .aac .amr .wma .wmv .asf .avi .flv .mpg .mpeg .ac3 .eac3 .ape "
     ".wv .tta .voc .sph".split()
 )
-
-
 # What is wrong with one file's name, not with the place it goes to.
 UNNAMEABLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
@@ -63,7 +62,8 @@ class Job(NamedTuple):
             kind = DataError if error.errno in UNNAMEABLE else OptionError
             raise kind(f"{printable(self.target)} cannot be written: {_reason(error)}.") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 class Jobs(Iterable[Job]):
