@@ -14,6 +14,7 @@ import soxr
 
 from asr_core.errors import OptionError
 
+SMOOTH = 2048  # samples: sound is filtered in multiples of it
 KINDS = ("speed", "microphone", "reverberation", "noise", "telephone")
 
 
@@ -84,11 +85,12 @@ def equalize(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.nda
     if rng.random() < 0.5:
         band = rng.integers(len(decibels) - 1)
         decibels[band : band + 2] = -30
-    frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
     bands = np.linspace(0, np.log1p(rate / 2 / 700), len(decibels))  # even on the mel scale
-    curve = np.interp(np.log1p(frequencies / 700), bands, decibels)
-    spectrum = np.fft.rfft(samples) * 10 ** (curve / 20)
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+
+    def gain(frequencies: np.ndarray) -> np.ndarray:
+        return 10 ** (np.interp(np.log1p(frequencies / 700), bands, decibels) / 20)
+
+    return _filtered(samples, rate, gain)
 
 
 def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -110,15 +112,22 @@ def mix(samples: np.ndarray, noise: np.ndarray, decibels: float) -> np.ndarray:
 
 def pink(count: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of equal power in every octave, as rooms have it."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    spectrum /= np.sqrt(np.arange(1, len(spectrum) + 1))
-    return np.fft.irfft(spectrum, count).astype(np.float32)
+    white = rng.standard_normal(count).astype(np.float32)
+    return _filtered(white, 1, lambda frequencies: (frequencies * count + 1) ** -0.5)
 
 
 def telephone(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """300 to 3400 Hz, more or less."""
-    spectrum = np.fft.rfft(samples)
-    frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
     low, high = rng.uniform(100, 350), rng.uniform(3200, 3900)
-    spectrum[(frequencies < low) | (frequencies > high)] *= 0.003
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    return _filtered(samples, rate, lambda f: np.where((f < low) | (f > high), 0.003, 1.0))
+
+
+def _filtered(
+    samples: np.ndarray, rate: int, gain: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """`samples` with each frequency, in Hz, made louder by its `gain`."""
+    # To a length of small prime factors: others take ten times as long.
+    count = len(samples) + -len(samples) % SMOOTH
+    curve = gain(np.fft.rfftfreq(count, 1 / rate)).astype(np.float32)
+    spectrum = np.fft.rfft(samples, count) * curve
+    return np.fft.irfft(spectrum, count)[: len(samples)].astype(np.float32)

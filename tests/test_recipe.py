@@ -88,7 +88,10 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     further = tmp_path / "further"
     flags[flags.index("--moonshine") :] = ["--start", str(tmp_path), "--steps", "1"]
     flags[flags.index("--output") + 1] = str(further)
-    assert recipe.main(flags) == 0
+    taught = ["--teacher", str(tmp_path / "moonshine"), "--taught_from", "0", "--taught_to", "1"]
+    assert recipe.main([*flags, *taught]) == 0
+    taught[1] = str(further / "teacher.safetensors")
+    assert recipe.main([*flags, *taught, "--output", str(tmp_path / "again")]) == 0
     old, new = (
         Wav2Vec2ForCTC.from_pretrained(folder, dtype=torch.float32).lm_head.weight
         for folder in (tmp_path, further)

@@ -12,7 +12,7 @@ from transformers import MoonshineConfig, MoonshineModel, Wav2Vec2ForCTC
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from asr_core.errors import DataError
-from asr_core.recipe import moonshine, pretrain
+from asr_core.recipe import moonshine, pretrain, teacher
 from asr_core.recipe.rotation import fading, share_at
 from asr_core.recipe.transplant import add_rotation, frames, shape, transplant
 
@@ -120,6 +120,32 @@ def test_the_new_attention_comes_near_the_rotating_one_and_then_does_without():
     plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
     with torch.inference_mode():
         torch.testing.assert_close(plain(heard).logits, model(heard).logits)
+
+
+def test_a_student_comes_nearer_to_its_teacher_whatever_lies_in_the_padding():
+    source = encoder()
+    student = grown(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teacher, "WATCHED", (1, 2))
+        instructor = teacher.Teacher(source, student.config)
+        short, long = utterances(1.0, 1.5)
+        heard = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
+        mask = torch.arange(len(long)) < torch.tensor([[len(short)], [len(long)]])
+        lesson = instructor(heard, mask, torch.tensor([[5, 6, 7], [8, 9, -100]]))
+        learner = torch.optim.AdamW([*student.parameters(), *instructor.views.parameters()], 2e-3)
+        distances = []
+        for _ in range(15):
+            outputs = student(heard, mask, output_hidden_states=True)
+            distances.append(instructor.distance(lesson, outputs.hidden_states, outputs.logits))
+            learner.zero_grad()
+            distances[-1].backward()
+            learner.step()
+        assert distances[-1] < 0.7 * distances[0]
+        outputs = student(heard, mask, output_hidden_states=True)
+        layers, logits = outputs.hidden_states, outputs.logits
+        before = instructor.distance(lesson, layers, logits)
+        logits[0, -5:] += 9  # behind the end of the short one
+        torch.testing.assert_close(instructor.distance(lesson, layers, logits), before)
 
 
 def test_the_rotation_fades_once_and_for_all():

@@ -41,6 +41,11 @@ def main(argv: list[str] | None = None) -> int:
         "UsefulSensors/moonshine-tiny, a folder, or encoder_model.onnx of npm's "
         "@moonshine-ai/moonshine-js",
     )
+    train.add_argument(
+        "--teacher",
+        help="Moonshine tiny as for --moonshine, or the teacher.safetensors of an earlier run, to "
+        "learn along and teach the model",
+    )
     from asr_core.recipe.settings import Recipe
 
     for field in dataclasses.fields(Recipe):
@@ -85,6 +90,7 @@ def _run(options: argparse.Namespace, settings: type) -> None:
             options.output,
             options.start,
             options.moonshine,
+            options.teacher,
         )
     elif options.command == "export":
         from asr_core.recipe.pretrain import export

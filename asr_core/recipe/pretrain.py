@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from transformers import (
 
 from asr_core import models, training
 from asr_core.errors import DataError, OptionError
-from asr_core.recipe import moonshine
+from asr_core.recipe import moonshine, teacher
 from asr_core.recipe.batches import Batches
 from asr_core.recipe.rotation import fading, share_at
 from asr_core.recipe.settings import Recipe
@@ -39,12 +40,15 @@ log = logging.getLogger("asr_core")
 # The characters of facebook/wav2vec2-base-960h, in its order.
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 NEW = ("lm_head", "pos_conv", "q_proj", "k_proj")  # of what Moonshine has not
-MASKED = 0.05  # of the frames, by SpecAugment
 SPOKEN = 20  # utterances that show how large things are when weights are transplanted
 
 
-def config() -> Wav2Vec2Config:
-    """The guide's architecture in the shape of Moonshine tiny: 9 M parameters, frames of 24 ms."""
+def config(masked: float = 0.05, dropout: float = 0.0) -> Wav2Vec2Config:
+    """The guide's architecture in the shape of Moonshine tiny: 9 M parameters, frames of 24 ms.
+
+    `masked` is the share of frames that SpecAugment hides. Without `dropout` a CPU saves the tenth
+    of its time that drawing the random numbers takes.
+    """
     return Wav2Vec2Config(
         **shape(),
         vocab_size=len(VOCABULARY),
@@ -54,14 +58,14 @@ def config() -> Wav2Vec2Config:
         conv_bias=True,
         feat_extract_norm="layer",  # group norm would see the padding of a batch
         do_stable_layer_norm=True,
-        hidden_dropout=0.0,  # drawing the random numbers took a tenth of the time on a CPU
+        hidden_dropout=dropout,
         attention_dropout=0.0,
-        activation_dropout=0.0,
+        activation_dropout=dropout,
         feat_proj_dropout=0.0,
         final_dropout=0.0,
         layerdrop=0.0,
         apply_spec_augment=True,
-        mask_time_prob=MASKED,  # from `MaskLater` on
+        mask_time_prob=masked,  # from `MaskLater` on
         mask_time_length=5,
         mask_feature_prob=0.0,
         mask_feature_length=10,
@@ -92,20 +96,30 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     return made
 
 
-class FadingTrainer(Trainer):
-    """The Trainer, whose model attends less and less by rotation."""
+class Tuition(Trainer):
+    """The Trainer, whose model attends less and less by rotation, and may have a teacher."""
 
     recipe = Recipe()
 
     def compute_loss(self, model, inputs, return_outputs=False, **_):
-        recipe, attentions = self.recipe, fading(model)
-        share = share_at(self.state.global_step, recipe.fade_from, recipe.fade_to)
+        recipe, step, attentions = self.recipe, self.state.global_step, fading(model)
+        share = share_at(step, recipe.fade_from, recipe.fade_to)
         for attention in attentions:
             attention.share = share
-        outputs = model(**inputs)
+        outputs = model(**inputs, output_hidden_states=hasattr(model, "teacher"))
         loss = outputs.loss
         if share:
             loss = loss + recipe.imitation_weight * sum(a.distance for a in attentions)
+        if hasattr(model, "teacher"):
+            with self.accelerator.autocast():
+                lesson = model.teacher(**inputs)
+                apart = model.teacher.distance(lesson, outputs.hidden_states, outputs.logits)
+            # What it has not learnt yet it cannot teach.
+            loss = (
+                loss
+                + lesson.loss
+                + (1 - share_at(step, recipe.taught_from, recipe.taught_to)) * apart
+            )
         return (loss, outputs) if return_outputs else loss
 
 
@@ -124,21 +138,22 @@ class NewFirst(TrainerCallback):
 
 
 class MaskLater(TrainerCallback):
-    """SpecAugment from `step` on: before the model has found the letters it only hinders."""
+    """SpecAugment after `mask_steps`: before the model has found the letters it only hinders."""
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
 
     def on_step_begin(self, args, state, control, model=None, **_):
-        masking = state.global_step >= self.step
-        model.config.mask_time_prob = MASKED if masking else 0.0
+        masking = state.global_step >= self.recipe.mask_steps
+        model.config.mask_time_prob = self.recipe.masked if masking else 0.0
 
 
 def optimizer(model: nn.Module, learning_rate: float) -> torch.optim.AdamW:
     """AdamW with two groups: what came from Moonshine, and what is new."""
     groups: tuple[list, list] = ([], [])
     for name, weight in model.named_parameters():
-        is_new = any(part in name for part in NEW) and ".rotary." not in name
+        is_new = any(part in name for part in NEW)
+        is_new = is_new and ".rotary." not in name and not name.startswith("teacher.")
         groups[is_new].append(weight)
     return torch.optim.AdamW(
         [{"params": group} for group in groups],
@@ -157,9 +172,11 @@ def pretrain(
     output: Path,
     start: Path | None = None,
     source: str | None = None,
+    taught_by: str | None = None,
 ) -> None:
     """Train into `output`: from its last checkpoint when there is one, else from `start`, a model
-    that this made, else from Moonshine at `source` (see `moonshine.load`)."""
+    that this made, else from Moonshine at `source` (see `moonshine.load`); `taught_by` a teacher
+    that learns with it (see `teacher.load`), if any."""
     if not start and not source:
         raise DataError("Say what to grow from: --moonshine or --start.")
     if not start and recipe.steps < recipe.fade_to:
@@ -170,7 +187,7 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     encoder = None if start else moonshine.load(source)
     prepared = processor(output)
-    model = Wav2Vec2ForCTC(config())
+    model = Wav2Vec2ForCTC(config(recipe.masked, recipe.dropout))
     if start:
         recipe = replace(recipe, new_steps=0, fade_from=0, fade_to=0)
         try:
@@ -182,6 +199,8 @@ def pretrain(
     if encoder:
         add_rotation(model, encoder.config)
         transplant(encoder, model, batches.examples(SPOKEN))
+    if taught_by:
+        model.teacher = teacher.load(taught_by, model.config)
     convolutions = [layer.conv for layer in model.wav2vec2.feature_extractor.conv_layers]
     for convolution in convolutions:
         convolution.__class__ = Framed
@@ -205,28 +224,31 @@ def pretrain(
         max_grad_norm=2.0,
         bf16=half,
         use_cpu=not cuda,
-        dataloader_num_workers=8 if cuda else 1,
+        dataloader_num_workers=max(1, len(os.sched_getaffinity(0)) - 1) if cuda else 1,
         dataloader_prefetch_factor=4,
         remove_unused_columns=False,
         logging_steps=50,
+        logging_nan_inf_filter=False,  # would wait for the GPU at every step
         save_steps=500,
         save_total_limit=3,
         report_to="none",
         seed=recipe.seed,
     )
-    trainer = FadingTrainer(
+    trainer = Tuition(
         model=model,
         args=arguments,
         optimizers=(optimizer(model, recipe.learning_rate), None),
         train_dataset=batches,
         data_collator=lambda items: items[0],
-        callbacks=[NewFirst(recipe), MaskLater(recipe.mask_steps), Interruption()],
+        callbacks=[NewFirst(recipe), MaskLater(recipe), Interruption()],
     )
     trainer.recipe = recipe
     checkpoint = training.last_checkpoint(output)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if training.interrupted(trainer):
         raise KeyboardInterrupt  # a checkpoint is kept, but no model: it may not be one yet
+    if taught_by:
+        model.teacher.save(output)
     save(model, prepared, output)
 
 
