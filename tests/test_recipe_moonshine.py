@@ -131,21 +131,29 @@ def test_a_student_comes_nearer_to_its_teacher_whatever_lies_in_the_padding():
         short, long = utterances(1.0, 1.5)
         heard = torch.nn.utils.rnn.pad_sequence([short, long], batch_first=True)
         mask = torch.arange(len(long)) < torch.tensor([[len(short)], [len(long)]])
-        lesson = instructor(heard, mask, torch.tensor([[5, 6, 7], [8, 9, -100]]))
+        labels = torch.tensor([[5, 6, 7], [8, 9, -100]])
+        lesson = instructor(heard, mask, labels)
         learner = torch.optim.AdamW([*student.parameters(), *instructor.views.parameters()], 2e-3)
+
+        def distance(weight: float) -> torch.Tensor:
+            outputs = student(heard, mask, labels=labels, output_hidden_states=True)
+            outputs.loss = lesson.loss + 1  # as if it spelt worse
+            return instructor.distance(lesson, outputs, weight)
+
         distances = []
         for _ in range(15):
-            outputs = student(heard, mask, output_hidden_states=True)
-            distances.append(instructor.distance(lesson, outputs.hidden_states, outputs.logits))
+            distances.append(distance(1.0))
             learner.zero_grad()
             distances[-1].backward()
             learner.step()
         assert distances[-1] < 0.7 * distances[0]
-        outputs = student(heard, mask, output_hidden_states=True)
-        layers, logits = outputs.hidden_states, outputs.logits
-        before = instructor.distance(lesson, layers, logits)
-        logits[0, -5:] += 9  # behind the end of the short one
-        torch.testing.assert_close(instructor.distance(lesson, layers, logits), before)
+        learner.zero_grad()
+        distance(0.0).backward()  # who does not listen learns nothing, but is looked at
+        assert not student.lm_head.weight.grad.any()
+        assert instructor.views[0].weight.grad.any()
+        before = distance(1.0)
+        heard[0, len(short) + 1600 :] = 9.0  # what lies in the padding does not count
+        torch.testing.assert_close(distance(1.0), before)
 
 
 def test_the_rotation_fades_once_and_for_all():

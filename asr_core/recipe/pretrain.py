@@ -113,13 +113,8 @@ class Tuition(Trainer):
         if hasattr(model, "teacher"):
             with self.accelerator.autocast():
                 lesson = model.teacher(**inputs)
-                apart = model.teacher.distance(lesson, outputs.hidden_states, outputs.logits)
-            # What it has not learnt yet it cannot teach.
-            loss = (
-                loss
-                + lesson.loss
-                + (1 - share_at(step, recipe.taught_from, recipe.taught_to)) * apart
-            )
+                weight = 1 - share_at(step, recipe.taught_from, recipe.taught_to)
+                loss = loss + lesson.loss + model.teacher.distance(lesson, outputs, weight)
         return (loss, outputs) if return_outputs else loss
 
 

@@ -24,8 +24,8 @@ class Recipe:
     fade_from: int = 400  # the step from which the rotation of queries and keys is given up
     fade_to: int = 1_400  # and the one at which it is gone
     imitation_weight: float = 0.2  # of the new attention's distance from the rotating one
-    taught_from: int = 400  # the step from which what a teacher says counts
-    taught_to: int = 800  # and from which it counts in full
+    taught_from: int = 300  # the step from which the model listens to its teacher
+    taught_to: int = 1_000  # and the one from which it does in full
     mask_steps: int = 10_000  # before SpecAugment comes in: longer runs only
     masked: float = 0.05  # of the frames, by SpecAugment
     dropout: float = 0.0  # of what layers hand on

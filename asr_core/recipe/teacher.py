@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import MoonshineConfig, Wav2Vec2Config
 from transformers.loss.loss_utils import ForCTCLoss
+from transformers.modeling_outputs import CausalLMOutput
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from asr_core.errors import DataError
@@ -34,8 +35,8 @@ SPELLING = 2.0  # how much more its letters weigh than its layers
 class Lesson:
     """What the teacher made of a batch, and how well it spelt it.
 
-    `layers` are (batch, frames, features), `logits` (batch, frames, letters), and `heard` says
-    which frames are not padding.
+    `layers` are (batch, frames, features), `logits` (batch, frames, letters), and `heard` tells
+    which of batch x frames are not padding.
     """
 
     loss: torch.Tensor
@@ -67,19 +68,25 @@ class Teacher(nn.Module):
             logits, labels, lengths, blank_token_id=self.blank, reduction="mean", zero_infinity=True
         )
         heard = torch.arange(logits.shape[1], device=lengths.device) < lengths[:, None]
+        heard = heard.flatten().nonzero()[:, 0]
         layers = [made.hidden_states[layer].detach() for layer in WATCHED]
         return Lesson(loss, layers, logits.detach(), heard)
 
-    def distance(
-        self, lesson: Lesson, layers: tuple[torch.Tensor, ...], logits: torch.Tensor
-    ) -> torch.Tensor:
-        """How far a student with these `layers` (all of its hidden states) and `logits` is off."""
-        its, mine = (each[lesson.heard].float().log_softmax(-1) for each in (lesson.logits, logits))
+    def distance(self, lesson: Lesson, student: CausalLMOutput, weight: float) -> torch.Tensor:
+        """How far a student is from the teacher, who is listened to with a `weight` of 0 to 1.
+
+        What the teacher does not spell better than the student it does not teach.
+        """
+        better = weight * (lesson.loss < student.loss)
+        its, mine = lesson.logits, _listening(student.logits, better)
+        its, mine = (
+            each.flatten(0, 1)[lesson.heard].float().log_softmax(-1) for each in (its, mine)
+        )
         apart = SPELLING * F.kl_div(mine, its, reduction="batchmean", log_target=True)
-        for view, layer, target in zip(self.views, WATCHED, lesson.layers, strict=True):
-            apart = apart + F.mse_loss(
-                *map(_even, (view(layers[layer][lesson.heard]), target[lesson.heard]))
-            )
+        for view, index, layer in zip(self.views, WATCHED, lesson.layers, strict=True):
+            seen = view(_listening(student.hidden_states[index], weight))
+            both = (_even(each.flatten(0, 1)[lesson.heard]) for each in (seen, layer))
+            apart = apart + F.mse_loss(*both)
         return apart
 
     def save(self, folder: Path) -> None:
@@ -99,6 +106,11 @@ def load(source: str, student: Wav2Vec2Config) -> Teacher:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{source} is no teacher that this left: {error}") from error
     return teacher
+
+
+def _listening(student: torch.Tensor, weight: float | torch.Tensor) -> torch.Tensor:
+    """The same values, of which the student learns with `weight`: views of them learn in full."""
+    return weight * student + (1 - weight) * student.detach()
 
 
 def _even(layer: torch.Tensor) -> torch.Tensor:
