@@ -57,12 +57,16 @@ class Turns:
         try:
             while True:
                 try:
-                    begun.append(workers.submit(work, next(items)))
+                    item = next(items)
                 except StopIteration:
                     break
                 except Exception as error:  # after what there was before it
                     failure = error
                     break
+                if not begun and self._present >= self.early:  # a thread for it would only wait
+                    yield work(item)
+                    continue
+                begun.append(workers.submit(work, item))
                 while begun and max(len(begun), self._present) >= self.early:
                     yield begun.popleft().result()
             while begun:
