@@ -32,7 +32,10 @@ BASE = "wav2vec2-base's shape: "
 
 def measure_all(count: int, rounds: int, compiled: bool = False) -> list[Row]:
     """Every row that one process can measure by itself."""
-    return [*against_the_guide(count, rounds, compiled), *file_to_text(rounds), *decoding(rounds)]
+    rows = [*against_the_guide(count, rounds, compiled), *file_to_text(rounds)]
+    if models.hardware().together:  # what a CPU decodes is measured on one by itself
+        return rows
+    return [*rows, *decoding(rounds)]
 
 
 @lru_cache
@@ -62,10 +65,10 @@ def against_the_guide(count: int, rounds: int, compiled: bool = False) -> list[R
             elsewhere.submit(_by_guide, folder, count, times, batch_size).result()
 
         # In a process of its own: what ours asks of the C library would speed it up, too.
-        elsewhere.submit(_by_guide, folder, count, 0, 1).result()
-        ways = {BASE + "the guide's `pipeline(...)`": partial(guide, 1)}
+        where = elsewhere.submit(_where_the_guides_runs, folder).result()
+        ways = {f"{BASE}the guide's `pipeline(...)` on {where}": partial(guide, 1)}
         if together:
-            name = f"{BASE}the guide's, batch_size={GUIDES_BATCH}: other words for some models"
+            name = f"{BASE}the guide's with batch_size={GUIDES_BATCH}, which may change words"
             ways |= {name: partial(guide, GUIDES_BATCH)} | _together(folder, raw)
         else:
             ways |= _one_row_each(folder, raw)
@@ -113,6 +116,11 @@ def _guide(folder: str) -> Any:
     from transformers import pipeline
 
     return pipeline("automatic-speech-recognition", model=folder)
+
+
+def _where_the_guides_runs(folder: str) -> str:
+    guide = _guide(folder)
+    return str(models.Hardware(str(guide.device), guide.model.dtype))
 
 
 def _by_guide(folder: str, count: int, times: int, batch_size: int) -> None:
