@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asr_core import audio, data
+from asr_core import audio, data, models
 from asr_core.benchmark import Row, measure
 from asr_core.recognizer import Recognizer
 
@@ -23,11 +25,17 @@ CODECS = {"wav": "pcm_s16le", "flac": "flac", "mp3": "mp3", "ogg": "libopus", "m
 CODEC_RATES = {"ogg": 48_000}
 MUSIC_RATE = 44_100  # the others are decoded from CD quality, two channels
 DECODED = 120.0  # seconds
+MANY = 96  # clips at least, where many are heard together: fewer would not fill the batches
+GUIDES_BATCH = 16  # what the guide's readers may pass as `batch_size`, whatever padding does then
+BASE = "wav2vec2-base's shape: "
 
 
-def measure_all(count: int, rounds: int) -> list[Row]:
+def measure_all(count: int, rounds: int, compiled: bool = False) -> list[Row]:
     """Every row that one process can measure by itself."""
-    return [*against_the_guide(count, rounds), *file_to_text(rounds), *decoding(rounds)]
+    rows = [*against_the_guide(count, rounds, compiled), *file_to_text(rounds)]
+    if models.hardware().together:  # what a CPU decodes is measured on one by itself
+        return rows
+    return [*rows, *decoding(rounds)]
 
 
 @lru_cache
@@ -40,25 +48,67 @@ def clips(count: int) -> list[np.ndarray]:
     ]
 
 
-def against_the_guide(count: int, rounds: int) -> list[Row]:
-    """The guide's `pipeline(...)` and ours on wav2vec2-base's shape."""
-    sounds = clips(count)
-    raw = [(RATE, sound) for sound in sounds]
+def against_the_guide(count: int, rounds: int, compiled: bool = False) -> list[Row]:
+    """The guide's `pipeline(...)` and ours on wav2vec2-base's shape.
+
+    The guide's runs where it runs for who calls it so: on a GPU, if there is one. All results come
+    back to the CPU, so nothing is still under way when the clock is read.
+    """
+    together = models.hardware().together
+    times = math.ceil(MANY / count) if together else 1
+    raw = [(RATE, sound) for sound in clips(count)] * times
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, spawn) as elsewhere:
         save_base(Path(folder))
+
+        def guide(batch_size: int) -> None:
+            elsewhere.submit(_by_guide, folder, count, times, batch_size).result()
+
         # In a process of its own: what ours asks of the C library would speed it up, too.
-        elsewhere.submit(_by_guide, folder, 0).result()
-        plain = Recognizer(folder, dtype="float32", language_model="none")
-        best = Recognizer(folder, language_model="none")
-        ways = {
-            "wav2vec2-base's shape: the guide's `pipeline(...)`": lambda: elsewhere.submit(
-                _by_guide, folder, count
-            ).result(),
-            f"wav2vec2-base's shape: ours on {plain.hardware}": lambda: _many(plain, raw),
-            f"wav2vec2-base's shape: ours on {best.hardware}": lambda: _many(best, raw),
-        }
-        return measure(ways, sum(map(len, sounds)) / RATE, rounds)
+        where = elsewhere.submit(_where_the_guides_runs, folder).result()
+        ways = {f"{BASE}the guide's `pipeline(...)` on {where}": partial(guide, 1)}
+        if together:
+            name = f"{BASE}the guide's with batch_size={GUIDES_BATCH}, which may change words"
+            ways |= {name: partial(guide, GUIDES_BATCH)} | _together(folder, raw)
+        else:
+            ways |= _one_row_each(folder, raw)
+        if compiled:
+            ways |= _compiled(folder, raw)
+        return measure(ways, sum(len(sound) for _, sound in raw) / RATE, rounds)
+
+
+def _one_row_each(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:
+    """Ours in float32 and as it runs by default."""
+    plain = Recognizer(folder, dtype="float32", language_model="none")
+    best = Recognizer(folder, language_model="none")
+    return {f"{BASE}ours on {one.hardware}": partial(_many, one, sources) for one in (plain, best)}
+
+
+def _together(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:
+    """Ours on a GPU, in each precision: batches are formed of many, but not of one at a time."""
+    ways: dict[str, Callable[[], None]] = {}
+    for dtype in ("float32", "float16", "bfloat16"):
+        one = Recognizer(folder, dtype=dtype, language_model="none")
+        name = f"{BASE}ours on {one.hardware}: "
+        ways[name + "one after the other"] = partial(_one_by_one, one, sources)
+        ways[name + "many at once"] = partial(_many, one, sources)
+    return ways
+
+
+def _compiled(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:
+    """Ours with layers that torch compiles, half a minute before the first: where asked for."""
+    import torch
+
+    one = Recognizer(folder, language_model="none")
+    name = f"{BASE}ours on {one.hardware}, compiled: many at once"
+    try:
+        for layer in one.pipeline.model.base_model.encoder.layers:
+            layer.compile(dynamic=True)
+        _many(one, sources)
+    except Exception as error:  # a compiler that is missing, say: the other rows are worth having
+        print(f"Without a row for torch.compile of torch {torch.__version__}: {error!r:.300}")
+        return {}
+    return {name: partial(_many, one, sources)}
 
 
 @lru_cache
@@ -68,10 +118,21 @@ def _guide(folder: str) -> Any:
     return pipeline("automatic-speech-recognition", model=folder)
 
 
-def _by_guide(folder: str, count: int) -> None:
+def _where_the_guides_runs(folder: str) -> str:
     guide = _guide(folder)
-    for sound in clips(count):
-        guide({"raw": sound, "sampling_rate": RATE})
+    return str(models.Hardware(str(guide.device), guide.model.dtype))
+
+
+def _by_guide(folder: str, count: int, times: int, batch_size: int) -> None:
+    guide = _guide(folder)
+    # A dictionary each time, as the pipeline takes from it what it reads.
+    inputs = ({"raw": sound, "sampling_rate": RATE} for sound in clips(count) * times)
+    if batch_size == 1:
+        for each in inputs:
+            guide(each)
+    else:
+        for _ in guide([*inputs], batch_size=batch_size):
+            pass
 
 
 def file_to_text(rounds: int) -> list[Row]:
@@ -140,6 +201,11 @@ def save_base(folder: Path) -> None:
     Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
     torch.manual_seed(0)
     Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=len(tokenizer))).save_pretrained(folder)
+
+
+def _one_by_one(recognizer: Recognizer, sources: list[audio.Source]) -> None:
+    for source in sources:
+        recognizer.transcribe(source)
 
 
 def _many(recognizer: Recognizer, sources: list[audio.Source]) -> None:

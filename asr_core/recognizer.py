@@ -3,7 +3,8 @@
     source -> blocks (`audio`) -> `windows` -> pipeline -> emissions -> decoder -> Transcript
 
 The model runs through the pipeline API of transformers. Its own CTC pipeline throws away the
-probabilities and reads a recording whole; `EmissionPipeline` keeps the former and is fed windows.
+probabilities and reads a recording whole; `EmissionPipeline` keeps the former and is fed windows,
+on a GPU those of several recordings at once.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
+from transformers.pipelines.base import pad_collate_fn
 
-from asr_core import models
+from asr_core import models, padding
 from asr_core.audio import SILENCE, Recording, Source
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError
+from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
 from asr_core.turns import Turns, all_cores
 from asr_core.windows import Window, windows
@@ -41,11 +44,43 @@ WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with thei
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
-GPU_BATCH = 8  # windows; on a CPU batches only cost memory and time
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A window as the model takes it; its length is in samples."""
+
+    inputs: dict[str, Any]  # tensors with one row, and what the pipeline adds
+    samples: int
+
+    def __len__(self) -> int:
+        return self.samples
 
 
 class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
-    """A window in, its emissions out: log-probabilities of shape (frames, columns), float32."""
+    """Windows in, their emissions out: log-probabilities of shape (frames, columns), float32.
+
+    Its steps can be called apart, as those on either side of the model need no turn.
+    """
+
+    def prepare(self, samples: np.ndarray) -> Prepared:
+        """A window of shape (samples,), normalised by itself."""
+        rate = self.feature_extractor.sampling_rate
+        (inputs,) = self.preprocess({"raw": samples, "sampling_rate": rate})
+        return Prepared(inputs, len(samples))
+
+    def hear(self, batch: list[Prepared]) -> list[np.ndarray]:
+        """The emissions of each; lengths may differ where `padding.is_harmless`."""
+        if len(batch) == 1:
+            return self.postprocess([self.forward(batch[0].inputs)])
+        collate = pad_collate_fn(self.tokenizer, self.feature_extractor)
+        inputs = collate([each.inputs for each in batch])
+        if len(set(map(len, batch))) == 1:
+            return self.postprocess([self.forward(inputs)])
+        with padding.lengths(self.model, [len(each) for each in batch]):
+            outputs = self.postprocess([self.forward(inputs)])
+        own = (padding.frames(self.model.config, len(each)) for each in batch)
+        return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
 
     def _forward(self, model_inputs, **_):
         is_last = model_inputs.pop("is_last")
@@ -57,7 +92,7 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
         return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
 
     def postprocess(self, model_outputs, **_):
-        return model_outputs[0]["emissions"][0].numpy()
+        return list(model_outputs[0]["emissions"].numpy())
 
 
 class Recognizer:
@@ -93,7 +128,6 @@ class Recognizer:
         self.rate = int(self.processor.feature_extractor.sampling_rate)
         self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
-        self.batch_size = 1 if self.hardware.device == "cpu" else GPU_BATCH
         self._turns = self._shared_turns(loaded)
         self.language_model: LanguageModel | None = None
         if language_model != "none":
@@ -103,8 +137,8 @@ class Recognizer:
         self._vocabulary = self._known(hotwords)
 
     def _shared_turns(self, model) -> Turns:
-        if self.hardware.device != "cpu":
-            return Turns()
+        if self.hardware.together:
+            return Together(round(SECONDS * self.rate), padding.is_harmless(model.config))
         cores = all_cores()
         small = model.num_parameters() <= SMALL
         return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
@@ -162,8 +196,8 @@ class Recognizer:
         """The transcript of each source in turn; hardly more are read than are worked on.
 
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
-        rest go on; else it raises. With a small model on a CPU, as many are worked on at once as
-        may take `Turns` at once.
+        rest go on; else it raises. On a GPU, and with a small model on a CPU, as many are worked on
+        at once as its `Turns` have room for.
         """
         sources = iter(sources)
         first = list(islice(sources, 2))
@@ -217,13 +251,11 @@ class Recognizer:
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
         sizes = (self.in_frames(seconds) for seconds in (WINDOW, OVERLAP, WHOLE))
-        batches = _batches(windows(blocks, *sizes), self.batch_size)
-        for inner in self._turns.ahead(self._heard, batches):
-            yield from inner
+        yield from self._turns.ahead(self._heard, windows(blocks, *sizes))
 
-    def _heard(self, batch: list[Window]) -> list[np.ndarray]:
-        outputs = self.forward([window.samples for window in batch])
-        return [self.inner(*heard) for heard in zip(batch, outputs, strict=True)]
+    def _heard(self, window: Window) -> np.ndarray:
+        (emissions,) = self.forward([window.samples])
+        return self.inner(window, emissions)
 
     def inner(self, window: Window, emissions: np.ndarray) -> np.ndarray:
         """The emissions of a window without those of its context."""
@@ -233,15 +265,13 @@ class Recognizer:
         return emissions[window.left // self.hop : end]
 
     def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
-        """The emissions of windows of equal length, each (samples,) at `rate`: one turn's work."""
-        shortest = max(0, self.field - len(batch[0]))  # the model needs that much for one frame
-        inputs = [
-            {"raw": np.pad(samples, (0, shortest)), "sampling_rate": self.rate} for samples in batch
-        ]
-        if len(batch) > 1:
-            outputs = self._turns.take(self.pipeline, inputs, batch_size=len(batch))
-        else:
-            outputs = [self._turns.take(self.pipeline, inputs[0])]
+        """The emissions of windows, each (samples,) at `rate`: one turn's work.
+
+        Where nothing is heard `together`, they are of equal length.
+        """
+        # The model needs `field` samples for one frame.
+        whole = (np.pad(samples, (0, max(0, self.field - len(samples)))) for samples in batch)
+        outputs = self._turns.take(self.pipeline.hear, [*map(self.pipeline.prepare, whole)])
         for emissions, samples in zip(outputs, batch, strict=True):
             if np.abs(samples).max() < SILENCE:
                 # A model that has never heard silence spells it out.
@@ -274,21 +304,6 @@ def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Tr
     if words and words[-1].end > recording.read:  # the last frame may reach beyond the end
         words = (*words[:-1], replace(words[-1], end=round(recording.read, 3)))
     return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
-
-
-def _batches(stream: Iterator[Window], size: int) -> Iterator[list[Window]]:
-    """Up to `size` windows of equal length at a time: padding would change some models' words.
-
-    wav2vec2-base normalises over time, zeros of padding included (fairseq #3227).
-    """
-    batch: list[Window] = []
-    for window in stream:
-        if batch and (len(batch) == size or len(window.samples) != len(batch[0].samples)):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
 
 
 def _frames(model, feature_extractor) -> tuple[int, int]:

@@ -23,6 +23,7 @@ class Turns:
 
     def __init__(self, abreast: int = 1, cores: int | None = None) -> None:
         self.abreast, self.cores = abreast, cores
+        self.early = abreast  # how much of one caller's work may be begun at once
         self._pool = ThreadPoolExecutor(abreast, thread_name_prefix="recognizer")
         self._lock = Lock()
         self._present = 0  # who computes or waits
@@ -47,22 +48,26 @@ class Turns:
 
         The next ones are begun early while there is room, which others who come take first.
         """
-        if self.abreast < 2:
+        if self.early < 2:
             yield from map(work, items)
             return
         begun: deque[Future] = deque()
         items, failure = iter(items), None
-        workers = ThreadPoolExecutor(self.abreast)
+        workers = ThreadPoolExecutor(self.early)
         try:
             while True:
                 try:
-                    begun.append(workers.submit(work, next(items)))
+                    item = next(items)
                 except StopIteration:
                     break
                 except Exception as error:  # after what there was before it
                     failure = error
                     break
-                while begun and max(len(begun), self._present) >= self.abreast:
+                if not begun and self._present >= self.early:  # a thread for it would only wait
+                    yield work(item)
+                    continue
+                begun.append(workers.submit(work, item))
+                while begun and max(len(begun), self._present) >= self.early:
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()

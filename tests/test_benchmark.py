@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tiny import wav2vec2
 
 from asr_core import (
     audio,
@@ -10,6 +11,7 @@ from asr_core import (
     benchmark_agreement,
     benchmark_inference,
     benchmark_programs,
+    models,
 )
 
 
@@ -43,6 +45,38 @@ def test_decoding_has_no_ratio():
     assert benchmark.table("x", [benchmark.Row("WAV", 400.0)]).splitlines()[-1] == (
         "| WAV | 400.0 |  |"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", [False, True])
+def test_on_a_gpu_each_precision_is_measured_with_one_and_with_many(monkeypatch, together):
+    monkeypatch.setattr(models.Hardware, "together", together)
+    monkeypatch.setattr(benchmark_inference, "MANY", 3)
+    monkeypatch.setattr(benchmark_inference, "save_base", wav2vec2)
+    rows = benchmark_inference.against_the_guide(2, rounds=1)
+    assert rows[0].ratio == 1
+    assert all(row.speed > 0 for row in rows)
+    names = [row.name.removeprefix(benchmark_inference.BASE) for row in rows]
+    if together:
+        assert [name for name in names if "many at once" in name] == [
+            f"ours on cpu, {dtype}: many at once" for dtype in ("float32", "float16", "bfloat16")
+        ]
+        assert sum("one after the other" in name for name in names) == 3
+    else:
+        assert {name.partition(",")[0] for name in names[1:]} == {"ours on cpu"}
+
+
+def test_where_nothing_can_be_compiled_the_other_rows_are_told(monkeypatch, capsys):
+    import torch
+
+    def fail(self, **_):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", fail)
+    monkeypatch.setattr(benchmark_inference, "save_base", wav2vec2)
+    rows = benchmark_inference.against_the_guide(1, rounds=1, compiled=True)
+    assert rows and not any("compiled" in row.name for row in rows)
+    assert "no compiler here" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", benchmark_inference.CODECS)

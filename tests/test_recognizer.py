@@ -183,15 +183,6 @@ def test_one_bad_source_among_many_fails_alone_if_wished(recognizer):
         list(recognizer.transcribe_many(sources))
 
 
-@pytest.mark.parametrize("batch_size", [2, 5])
-def test_the_same_words_however_batched(tiny, batch_size):
-    alone = Recognizer(str(tiny), dtype="float32", language_model="none")
-    batched = Recognizer(str(tiny), dtype="float32", language_model="none")
-    batched.batch_size = batch_size
-    sound = noise(130.0)
-    assert batched.transcribe((16_000, sound)).text == alone.transcribe((16_000, sound)).text
-
-
 def test_visitors_at_the_same_time_get_the_same_words(recognizer):
     sounds = [(16_000, noise(5.0, seed)) for seed in range(8)]
     alone = [recognizer.transcribe(sound).text for sound in sounds]

@@ -80,7 +80,7 @@ class Ear(Recognizer):
 
     def __init__(self) -> None:
         self.name = "ear"
-        self.rate, self.hop, self.batch_size = 16_000, 320, 1
+        self.rate, self.hop = 16_000, 320
         self.alphabet = Alphabet(("", " ", *"ABCDEFGH"), blank=0)
         self.windows: list[int] = []  # samples in each window that was looked at
         self._turns = Turns()

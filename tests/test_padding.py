@@ -1,0 +1,84 @@
+"""A row of a padded batch has the values that it has alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from asr_core import layers, padding
+
+LENGTHS = (16_000, 400, 9_999, 12_345, 15_999, 723)  # samples
+SHAPE = {
+    "vocab_size": 20,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "initializer_range": 0.1,
+}
+
+
+def model(kind: str, norm: str, stable: bool = False, **options):
+    from transformers import AutoConfig, AutoModelForCTC
+
+    norms = {"feat_extract_norm": norm, "do_stable_layer_norm": stable}
+    config = AutoConfig.for_model(kind, **SHAPE | norms | options)
+    torch.manual_seed(0)
+    return AutoModelForCTC.from_config(config).eval()
+
+
+@pytest.mark.parametrize("on_a_cpu", [False, True])
+@pytest.mark.parametrize("kind", padding.KINDS)
+@pytest.mark.parametrize(
+    ("norm", "stable"), [("group", False), ("layer", False), ("layer", True), ("group", True)]
+)
+def test_emissions_in_a_padded_batch_are_those_of_each_alone(kind, norm, stable, on_a_cpu):
+    plain, ready = model(kind, norm, stable), padding.rearrange(model(kind, norm, stable))
+    if on_a_cpu:
+        ready = layers.rearrange(ready)
+    assert padding.is_harmless(plain.config)
+    rows = [torch.randn(samples) for samples in LENGTHS]
+    batch = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    mask = torch.nn.utils.rnn.pad_sequence(
+        [torch.ones(samples, dtype=torch.long) for samples in LENGTHS], batch_first=True
+    )
+    with torch.inference_mode():
+        with padding.lengths(ready, [*LENGTHS]):
+            together = ready(batch, attention_mask=mask).logits
+        for row, logits in zip(rows, together, strict=True):
+            (alone,) = plain(row[None]).logits
+            assert len(alone) == padding.frames(plain.config, len(row))
+            torch.testing.assert_close(logits[: len(alone)], alone, rtol=1e-4, atol=1e-4)
+        (alone,) = ready(rows[0][None]).logits  # nothing of the batch is left behind
+        torch.testing.assert_close(alone, together[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("wav2vec2", {"add_adapter": True}),
+        ("hubert", {"conv_pos_batch_norm": True}),
+        ("data2vec-audio", {}),
+        ("sew", {}),
+        ("wav2vec2-conformer", {}),
+        ("wav2vec2-bert", {}),
+    ],
+)
+def test_models_that_let_padding_in_are_known(kind, options):
+    from transformers import AutoConfig
+
+    assert not padding.is_harmless(AutoConfig.for_model(kind, **options))
+
+
+def test_frames_are_counted_as_the_convolutions_make_them():
+    plain = model("wav2vec2", "layer")
+    for samples in np.random.default_rng(0).integers(400, 16_000, 5):
+        for count in (1, 3, 7):
+            hidden = torch.zeros(1, 1, int(samples))
+            for layer in plain.wav2vec2.feature_extractor.conv_layers[:count]:
+                hidden = layer.conv(hidden)
+            assert padding.frames(plain.config, int(samples), count) == hidden.shape[-1]

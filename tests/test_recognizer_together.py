@@ -1,0 +1,146 @@
+"""As on a GPU, where windows of several recordings meet in one batch: the words stay the same."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tiny import babble, processor, wav2vec2
+
+from asr_core import Recognizer, data, models
+from asr_core.errors import AudioError
+from asr_core.recognizer import EmissionPipeline
+
+SECONDS = (3.0, 0.06, 1.2, 2.5, 25.0, 0.7, 1.2, 4.1)
+
+
+@pytest.fixture
+def batches(monkeypatch) -> list[list[int]]:
+    """Has a CPU do as a GPU does; holds the lengths in samples of all that is heard at once."""
+    heard: list[list[int]] = []
+
+    def hear(self, batch):
+        heard.append([len(each) for each in batch])
+        return plain(self, batch)
+
+    plain = EmissionPipeline.hear
+    monkeypatch.setattr(EmissionPipeline, "hear", hear)
+    monkeypatch.setattr(models.Hardware, "together", True)
+    return heard
+
+
+def load(folder) -> Recognizer:
+    return Recognizer(str(folder), dtype="float32", language_model="none")
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * 16_000)).astype(np.float32)
+
+
+def sounds() -> list[tuple[int, np.ndarray]]:
+    return [(16_000, noise(seconds, seed)) for seed, seconds in enumerate(SECONDS)]
+
+
+def test_emissions_are_those_of_each_alone(tiny, batches, monkeypatch):
+    together = load(tiny)
+    monkeypatch.setattr(models.Hardware, "together", False)
+    alone = load(tiny)
+    windows = [sound for _, sound in sounds() if len(sound) < 100_000]
+    for one, sound in zip(together.forward(windows), windows, strict=True):
+        np.testing.assert_allclose(one, alone.forward([sound])[0], rtol=1e-3, atol=1e-3)
+    assert sorted(batches[0]) == sorted(map(len, windows))
+
+
+def test_words_of_many_are_those_of_each_alone_and_come_in_order(tiny, batches):
+    recognizer = load(tiny)
+    alone = [recognizer.transcribe(sound).text for sound in sounds()]
+    batches.clear()
+    assert [said.text for said in recognizer.transcribe_many(sounds())] == alone
+    assert any(len(set(batch)) > 1 for batch in batches)
+
+
+def test_the_embedded_model_hears_sentences_together_as_it_hears_each(batches):
+    recognizer = load("embedded")
+    files = [data.row_source(row) for row in data.load(data.SAMPLE, split="test[:6]")]
+    alone = [recognizer.transcribe(file).text for file in files]
+    batches.clear()
+    assert [said.text for said in recognizer.transcribe_many(files)] == alone
+    assert len(batches) < len(files)
+
+
+def test_a_long_recording_fills_batches_by_itself(tiny, batches):
+    recognizer = load(tiny)
+    said = recognizer.transcribe((16_000, noise(130.0, 0)))
+    assert max(map(len, batches)) > 1
+    assert said.duration == 130.0
+
+
+def test_a_model_that_lets_padding_in_hears_windows_of_one_length_together(tmp_path, batches):
+    from transformers import Data2VecAudioConfig, Data2VecAudioForCTC
+
+    processor(tmp_path)
+    config = Data2VecAudioConfig(
+        vocab_size=32, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, conv_dim=(16,) * 7, num_conv_pos_embedding_groups=4,
+        conv_pos_kernel_size=3, pad_token_id=0,
+    )  # fmt: skip
+    Data2VecAudioForCTC(config).save_pretrained(tmp_path)
+    recognizer = load(tmp_path)
+    alone = [recognizer.transcribe(sound).text for sound in sounds()]
+    assert [said.text for said in recognizer.transcribe_many(sounds())] == alone
+    assert all(len(set(batch)) == 1 for batch in batches)
+
+
+def test_one_bad_source_among_many_fails_alone(tiny, batches):
+    recognizer = load(tiny)
+    sources = [*sounds()[:3], "missing.wav", *sounds()[3:]]
+    results = list(recognizer.transcribe_many(sources, return_errors=True))
+    assert [isinstance(result, AudioError) for result in results] == [
+        source == "missing.wav" for source in sources
+    ]
+
+
+def test_a_window_that_cannot_be_heard_fails_alone(tmp_path, batches, monkeypatch):
+    recognizer = load(wav2vec2(tmp_path))
+    unlucky = round(0.7 * 16_000)
+
+    def forward(inputs, **options):
+        if inputs["input_values"].shape[1] == unlucky:
+            raise RuntimeError("out of memory")
+        return whole(inputs, **options)
+
+    whole = recognizer.pipeline.forward
+    monkeypatch.setattr(recognizer.pipeline, "forward", forward)
+    with ThreadPoolExecutor(len(SECONDS)) as visitors:
+        asked = [visitors.submit(recognizer.transcribe, sound) for sound in sounds()]
+        for seconds, each in zip(SECONDS, asked, strict=True):
+            # It may have been padded beside a longer one, and then it could be heard.
+            if seconds != 0.7 or not each.exception():
+                assert each.result().complete
+
+
+def test_visitors_and_a_microphone_meet(embedded, batches):
+    recognizer = load("embedded")
+    speech = [(16_000, babble(5.0, seed)) for seed in range(6)]
+    alone = [recognizer.transcribe(sound).text for sound in speech]
+
+    def speak(sound) -> str:
+        session = recognizer.live()
+        session.feed(sound[1], sound[0])
+        return session.finish().text
+
+    with ThreadPoolExecutor(12) as visitors:
+        spoken, heard = visitors.map(speak, speech), visitors.map(recognizer.transcribe, speech)
+        assert [said.text for said in heard] == alone
+        assert list(spoken) == alone
+
+
+def test_many_are_not_read_before_they_are_wanted_and_who_gives_up_is_let_go(tiny, batches):
+    recognizer = load(tiny)
+    endless = ((16_000, noise(0.3, seed)) for seed in itertools.count())
+    results = recognizer.transcribe_many(endless)
+    assert len(list(itertools.islice(results, 3))) == 3
+    results.close()
+    assert recognizer.transcribe((16_000, noise(0.3, 0))).complete
