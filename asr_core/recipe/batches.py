@@ -32,7 +32,7 @@ PARTS = 8  # of each file, that are decoded side by side
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
 # Shares of the human utterances, by the start of the file's name.
-HUMAN_SHARES = {"speechocean762": 0.6, "librispeech": 0.22, "wuw": 0.13, "speech_commands": 0.05}
+HUMAN_SHARES = {"speechocean762": 0.48, "librispeech": 0.27, "wuw": 0.18, "speech_commands": 0.07}
 
 
 class Corpus:
@@ -113,9 +113,9 @@ class Batches(torch.utils.data.Dataset):
         self.elsewhere = Augmentation(
             SAMPLE_RATE,
             speed=0,  # changed before
-            microphone=0.15,
-            reverberation=0.03,
-            noise=0.12,
+            microphone=0.25,
+            reverberation=0.06,
+            noise=0.2,
             telephone=0.3,
             noises=noises,
         )
