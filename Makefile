@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/app
 	$(BIN)/python app.py $(ARGS)
 
+# Files of tests side by side; threads of torch that wait do so asleep, as others want the cores.
 test: $(VENV)/tests browser
-	$(BIN)/python -m pytest $(ARGS)
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 $(VENV)/app: requirements.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed.")'

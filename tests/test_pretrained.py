@@ -1,0 +1,86 @@
+"""The model that training begins with: its processor, its head, what of it learns."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+
+import pytest
+import recordings
+import tiny
+import torch
+from transformers import AutoModelForCTC, AutoProcessor
+
+import train
+from asr_core import pretrained
+from asr_core.flags import parse
+from asr_core.models import EMBEDDED_FOLDER
+
+
+def test_frozen_parts_do_not_learn(tmp_path):
+    folder = tiny.wav2vec2(tmp_path)
+    options, _ = parse(["--model", str(folder), "--freeze", "feature_encoder"])
+    model, fresh = pretrained.load_model(options, AutoProcessor.from_pretrained(folder))
+    learns = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any("feature_extractor" in name for name in learns)
+    assert any("lm_head" in name for name in learns)
+    assert not fresh
+    assert model.config.ctc_loss_reduction == "mean" and model.config.ctc_zero_infinity
+
+
+def test_a_head_that_has_all_characters_is_kept_though_sentence_marks_were_added(tmp_path):
+    folder = tiny.wav2vec2(tmp_path / "m", norm="layer", vocab_size=len(tiny.LETTERS) + 2)
+    # As in 2021: a vocabulary without <s> and </s>, to which transformers adds them.
+    tokens = ["<pad>", "<unk>", *tiny.LETTERS]
+    (folder / "vocab.json").write_text(json.dumps({c: i for i, c in enumerate(tokens)}))
+    for path in folder.glob("*token*.json"):
+        path.unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "Wav2Vec2CTCTokenizer"}')
+    options, _ = parse(["--model", str(folder), "--output_dir", str(tmp_path / "out")])
+    processor, new = pretrained.load_processor(options, ["HELLO"])
+    assert len(processor.tokenizer) == len(tokens) + 2
+    model, fresh = pretrained.load_model(options, processor, new)
+    assert not fresh
+    before = AutoModelForCTC.from_pretrained(folder).lm_head.weight
+    torch.testing.assert_close(model.lm_head.weight, before)
+
+
+def test_a_head_for_other_characters_is_new_though_there_are_as_many(tmp_path):
+    flags = ["--model", "embedded", "--vocabulary", "data", "--output_dir", str(tmp_path)]
+    options, _ = parse(flags)
+    said = ["the quick brown fox jumps over the lazy dog", "don't"]
+    processor, new = pretrained.load_processor(options, said)
+    model, fresh = pretrained.load_model(options, processor, new)
+    old = AutoModelForCTC.from_pretrained(EMBEDDED_FOLDER).lm_head.weight
+    assert fresh and model.lm_head.weight.shape == old.shape
+    assert (model.lm_head.weight - old).abs().max() > 0.01
+    assert model.lm_head.weight.std() < 0.05
+
+
+def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):
+    out = tmp_path / "model"
+    (out / "checkpoint-1").mkdir(parents=True)
+    AutoProcessor.from_pretrained(EMBEDDED_FOLDER).save_pretrained(out)
+    (out / "language_model").mkdir()
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    data_set = recordings.clips(tmp_path / "mine")
+    recordings.write_csv(data_set / "metadata.csv", recordings.records())
+    flags = f"--preset quickstart --dataset {data_set} --output_dir {out} --vocabulary data"
+    assert train.main([*flags.split(), "--dry_run"]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert (out / "language_model").exists()
+
+
+def test_what_is_shorter_than_a_mask_is_left_out(tmp_path):
+    folder = tiny.wav2vec2(tmp_path / "m", norm="layer")
+    options, _ = parse(["--model", str(folder), "--output_dir", str(tmp_path / "out")])
+    processor, new = pretrained.load_processor(options, ["HELLO"])
+    model, _ = pretrained.load_model(options, processor, new)
+    least = pretrained.shortest(model, pretrained.Frames.of(model, processor), 16_000)
+    assert 0.2 < least < 0.3
+    model.train()
+    for seconds, masked in ((least / pretrained.FASTER, True), (0.15, False)):
+        sound = torch.zeros(1, int(16_000 * seconds))
+        labels = torch.tensor([[5]])
+        with nullcontext() if masked else pytest.raises(ValueError, match="mask_length"):
+            model(sound, attention_mask=torch.ones_like(sound, dtype=torch.long), labels=labels)
