@@ -13,7 +13,7 @@ from asr_core.audio import load
 
 SPEECH = Path(__file__).parents[2] / "shared" / "data" / "speech" / "librispeech_dev.parquet"
 RATE = 16_000
-MINUTES = 1
+MINUTES = 2
 
 pytestmark = pytest.mark.slow
 
