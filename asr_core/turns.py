@@ -57,6 +57,7 @@ class Turns:
         workers = ThreadPoolExecutor(self.early, initializer=lambda: threads.add(current_thread()))
         try:
             while True:
+                asked = monotonic()
                 try:
                     item = next(items)
                 except StopIteration:
@@ -68,7 +69,10 @@ class Turns:
                     yield work(item)
                     continue
                 begun.append(workers.submit(work, item))
-                while begun and max(len(begun), self._present) >= self.early:
+                slow = monotonic() - asked > LINGER  # as from a radio: what is done does not wait
+                while begun and (
+                    max(len(begun), self._present) >= self.early or (slow and begun[0].done())
+                ):
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
