@@ -126,6 +126,9 @@ class Recognizer:
             dtype=self.hardware.dtype,
             pipeline_class=EmissionPipeline,
         )
+        # However it was trained: what lies behind a shorter window is what `hear` cuts off.
+        for part in (self.processor.tokenizer, self.processor.feature_extractor):
+            part.padding_side = "right"
         self.rate = int(self.processor.feature_extractor.sampling_rate)
         self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)

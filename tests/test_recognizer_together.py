@@ -96,6 +96,19 @@ def test_a_model_that_lets_padding_in_hears_windows_of_one_length_together(tmp_p
     assert all(len(set(batch)) == 1 for batch in batches)
 
 
+def test_a_model_that_was_trained_with_padding_before_is_heard_together(tmp_path, batches):
+    from transformers import Wav2Vec2Processor
+
+    saved = Wav2Vec2Processor.from_pretrained(wav2vec2(tmp_path, norm="layer"))
+    saved.feature_extractor.padding_side = "left"
+    saved.save_pretrained(tmp_path)
+    heard = load(tmp_path).pipeline
+    windows = [heard.prepare(noise(seconds, 0)) for seconds in (1.0, 0.5, 0.8)]
+    for together, window in zip(heard.hear(windows), windows, strict=True):
+        (alone,) = heard.hear([window])
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+
+
 def test_one_bad_source_among_many_fails_alone(tiny, batches):
     recognizer = load(tiny)
     sources = [*sounds()[:3], "missing.wav", *sounds()[3:]]
