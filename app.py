@@ -145,7 +145,10 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         if model:
             raise
         log.error("%s", error)  # visitors read it too, and the next recording tries again
-    demo.block_thread()
+    try:
+        demo.block_thread()
+    finally:
+        logging.disable()  # who is still served fails now, as we end, and that is no news
 
 
 def options(arguments: list[str]) -> argparse.Namespace:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +51,8 @@ class Job(NamedTuple):
 
         Raises DataError where only this one cannot be written, else OptionError.
         """
-        partial = self.target.with_name(f".{os.getpid()}.partial")
+        # By chance: other machines that write there may number their processes alike.
+        partial = self.target.with_name(f".{secrets.token_hex(8)}.partial")
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("w", encoding="utf-8") as file:

@@ -135,7 +135,9 @@ class Recording:
         samples = np.asarray(samples)
         if not np.isscalar(rate) or samples.dtype.kind not in "iuf":
             raise AudioError(f"{self.name} is not (sample rate, samples): check what they are.")
-        if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] > CHANNELS):
+        if samples.ndim not in (1, 2) or (
+            samples.ndim == 2 and not 1 <= samples.shape[1] <= CHANNELS
+        ):
             raise AudioError(
                 f"{self.name} has samples of shape {samples.shape}: (samples,) or (samples, "
                 f"channels) with at most {CHANNELS} channels can be read."

@@ -221,7 +221,14 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 def _find(start: Path, path: str) -> Path:
     """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders."""
     spellings = (path, *(normalize(form, path) for form in ("NFC", "NFD")), path.replace("\\", "/"))
-    return next((start / name for name in spellings if (start / name).exists()), start / path)
+    return next((start / name for name in spellings if _is_there(start / name)), start / path)
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long, as that of 30 Korean syllables may be when apart
+        return False
 
 
 def _no_split(name: str, split: str, there: list[str]) -> str:
@@ -283,7 +290,7 @@ def files_state(rows: Dataset) -> int:
 
     state = 0
     for path in pyarrow.compute.struct_field(rows.data.table["audio"], "path").to_pylist():
-        if not path or not (file := Path(path)).is_file():  # it lies in the table, or is missing
+        if not path or not _is_there(file := Path(path)):  # it lies in the table, or is missing
             continue
         found = file.stat()
         state = zlib.crc32(f"{path} {found.st_size} {found.st_mtime_ns}".encode(), state)

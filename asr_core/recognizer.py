@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from threading import Event
+from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,7 @@ WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
 WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
+LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: they fill batches, and all would end at last
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 
 
@@ -125,6 +126,9 @@ class Recognizer:
             dtype=self.hardware.dtype,
             pipeline_class=EmissionPipeline,
         )
+        # However it was trained: what lies behind a shorter window is what `hear` cuts off.
+        for part in (self.processor.tokenizer, self.processor.feature_extractor):
+            part.padding_side = "right"
         self.rate = int(self.processor.feature_extractor.sampling_rate)
         self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
@@ -211,21 +215,24 @@ class Recognizer:
                     raise result
                 yield result
 
-    def _attempt(self, source: Source, stopped: Event | None = None) -> Transcript | AsrError:
+    def _attempt(
+        self, source: Source, stopped: Event | None = None, room: Semaphore | None = None
+    ) -> Transcript | AsrError:
         try:
-            return last(self.stream(source), stopped)
+            transcripts = self.stream(source)
+            return last(_in_room(transcripts, room) if room else transcripts, stopped)
         except AsrError as error:
             return error
 
     def _abreast(self, sources: Iterable[Source]) -> Iterator[Transcript | AsrError]:
         """The results in order, of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
-        count = self._turns.abreast
+        count, room = self._turns.abreast, Semaphore(LONG_ABREAST)
         with ThreadPoolExecutor(count) as workers:
             begun: deque[Future] = deque()
             try:
                 for source in sources:
-                    begun.append(workers.submit(self._attempt, source, stopped))
+                    begun.append(workers.submit(self._attempt, source, stopped, room))
                     if len(begun) > count:
                         yield begun.popleft().result()
                 while begun:
@@ -282,6 +289,19 @@ class Recognizer:
     def in_frames(self, seconds: float) -> int:
         """`seconds` in samples, as a whole number of frames."""
         return round(seconds * self.rate / self.hop) * self.hop
+
+
+def _in_room(transcripts: Iterator[Transcript], room: Semaphore) -> Iterator[Transcript]:
+    """The same, but what is longer than `WHOLE` goes on only when there is room for it."""
+    entered = False
+    try:
+        for transcript in transcripts:
+            if transcript.duration > WHOLE and not entered:
+                entered = room.acquire()
+            yield transcript
+    finally:
+        if entered:
+            room.release()
 
 
 def last(transcripts: Iterator[Transcript], stopped: Event | None = None) -> Transcript:

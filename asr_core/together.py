@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from concurrent.futures import Future
+from threading import Thread, current_thread
 from typing import Any, NamedTuple
 
 from asr_core.turns import Turns
@@ -21,6 +22,7 @@ class Waiting(NamedTuple):
 
     item: Sized
     result: Future
+    thread: Thread  # that waits for it
 
 
 class Together(Turns):
@@ -43,7 +45,7 @@ class Together(Turns):
         Where it fails for a batch, the halves run by themselves, so that an error is told to those
         alone who brought it, and a batch too large for the memory does no harm.
         """
-        asked = [Waiting(item, Future()) for item in items]
+        asked = [Waiting(item, Future(), current_thread()) for item in items]
         with self._lock:
             self._present += len(asked)
             self._waiting += asked
@@ -55,6 +57,12 @@ class Together(Turns):
             with self._lock:
                 self._present -= len(asked)
                 for each in asked:  # has an effect only where one failed or the caller gave up
+                    each.result.cancel()
+
+    def _forgo(self, threads: set[Thread]) -> None:
+        with self._lock:
+            for each in self._waiting:
+                if each.thread in threads:
                     each.result.cancel()
 
     def _next(self, work: Callable[[list], list]) -> None:

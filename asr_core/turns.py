@@ -6,7 +6,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any
 
@@ -53,9 +53,11 @@ class Turns:
             return
         begun: deque[Future] = deque()
         items, failure = iter(items), None
-        workers = ThreadPoolExecutor(self.early)
+        threads: set[Thread] = set()
+        workers = ThreadPoolExecutor(self.early, initializer=lambda: threads.add(current_thread()))
         try:
             while True:
+                asked = monotonic()
                 try:
                     item = next(items)
                 except StopIteration:
@@ -67,7 +69,10 @@ class Turns:
                     yield work(item)
                     continue
                 begun.append(workers.submit(work, item))
-                while begun and max(len(begun), self._present) >= self.early:
+                slow = monotonic() - asked > LINGER  # as from a radio: what is done does not wait
+                while begun and (
+                    max(len(begun), self._present) >= self.early or (slow and begun[0].done())
+                ):
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
@@ -75,6 +80,10 @@ class Turns:
                 raise failure
         finally:  # who gives up does not wait: gradio closes iterators in its event loop
             workers.shutdown(wait=False, cancel_futures=True)
+            self._forgo(threads)
+
+    def _forgo(self, threads: set[Thread]) -> None:
+        """Nobody wants any more what these wait for: here it is little, and soon done."""
 
     def _with_its_share(self, work: Callable, *args: Any, **options: Any) -> Any:
         if self.cores:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from browser import ROOT, App, free_port
+from browser import ROOT, App, free_port, long_recording
+from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -57,3 +61,19 @@ def test_the_page_is_up_before_the_model(tmp_path):
         running.wait_for("Ready: embedded")
     finally:
         running.close()
+
+
+@pytest.mark.slow
+def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
+    running = App(tmp_path, "--model", "embedded", OMP_NUM_THREADS="2")
+    try:
+        running.wait_for("Ready: embedded")
+        sound = handle_file(long_recording(tmp_path / "long.wav", 10))
+        job = Client(running.url, verbose=False).submit(sound, api_name="/transcribe")
+        while job.status().code != Status.PROCESSING:
+            time.sleep(0.1)
+        running._process.send_signal(signal.SIGINT)
+        running._process.wait(60)
+    finally:
+        running.close()
+    assert "Traceback" not in running.log

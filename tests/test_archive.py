@@ -12,7 +12,7 @@ import recordings
 import tiny
 
 import asr_core.__main__ as commands
-from asr_core.archive import Jobs, short_names
+from asr_core.archive import Job, Jobs, short_names
 from asr_core.errors import OptionError
 from asr_core.recognizer import Recognizer
 
@@ -147,6 +147,20 @@ def test_parts_are_the_whole_and_share_nothing(run, talks):
         names = [job.name for job in Jobs([str(elsewhere)], out, "txt", (number, 3))]
         again = [job.name for job in Jobs([f"{elsewhere}/"], out, "srt", (number, 3))]
         assert names == again and len(names) < len(PLACES)
+
+
+def test_machines_that_number_their_processes_alike_write_side_by_side(tmp_path, monkeypatch):
+    mine, yours = (Job(name, tmp_path / f"{name}.txt", name) for name in ("mine", "yours"))
+    fsync = os.fsync
+
+    def meanwhile(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        yours.write("what you said")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    mine.write("what I said")
+    assert written(tmp_path) == {"mine.txt": "what I said", "yours.txt": "what you said"}
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])

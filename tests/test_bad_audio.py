@@ -60,6 +60,7 @@ BROKEN = {
     "no samples": ((16_000, None), "is not .sample rate, samples."),
     "the other way round": ((np.zeros(999), 16_000), "is not .sample rate, samples."),
     "channels first": ((16_000, np.zeros((2, 999))), r"shape \(2, 999\).*\(samples, channels\)"),
+    "no channels": ((16_000, np.zeros((999, 0))), r"shape \(999, 0\)"),
     "no rate": ((0, np.zeros(999)), "0 samples a second"),
     "absurd rate": ((10**9, np.zeros(999)), "1000000000 samples a second"),
 }

@@ -14,7 +14,7 @@ import recordings
 from hub import Hub
 
 from asr_core import audio, data, training
-from asr_core.errors import DataError, OptionError
+from asr_core.errors import AudioError, DataError, OptionError
 from asr_core.flags import Options
 
 
@@ -317,3 +317,12 @@ def test_names_that_were_written_elsewhere_are_found(tmp_path, lies, written):
     (tmp_path / "metadata.csv").write_text(f"file_name,transcription\n{written},hello\n")
     (row,) = data.load(str(tmp_path))
     assert audio.load(data.row_source(row), 16_000).size == 16_000
+
+
+def test_a_missing_recording_with_a_long_korean_name_is_told_like_any_other(tmp_path):
+    name = "".join(chr(0xAC01 + 28 * number) for number in range(40)) + ".wav"  # 364 bytes apart
+    (tmp_path / "metadata.csv").write_text(f"file_name,transcription\n{name},hello\n", "utf-8")
+    rows = data.load(str(tmp_path))
+    assert data.files_state(rows) == 0
+    with pytest.raises(AudioError, match="does not exist"):
+        audio.load(data.row_source(rows[0]), 16_000)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 import lzma
 import shutil
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -153,3 +155,15 @@ def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):
     assert "--fade_to" in capsys.readouterr().err
     assert recipe.main(["pretrain", *flags]) == 1
     assert "--moonshine or --start" in capsys.readouterr().err
+
+
+def test_recordings_that_are_too_loud_for_16_bits_do_not_turn_over(tmp_path):
+    from asr_core.recipe import batches
+
+    loud, file = 1.5 * np.sin(np.arange(16_000, dtype=np.float32) / 50), io.BytesIO()
+    soundfile.write(file, loud, 16_000, format="WAV", subtype="FLOAT")
+    row = {"audio": {"bytes": file.getvalue()}, "transcription": "hello"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "loud.parquet")
+    ((samples, letters),) = batches._read(tmp_path / "loud.parquet", 0)
+    assert letters == "HELLO"
+    np.testing.assert_allclose(samples / 32767, loud.clip(-1, 1), atol=1e-4)

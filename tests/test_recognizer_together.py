@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tiny import babble, processor, wav2vec2
+from tiny import Ear, babble, processor, wav2vec2
 
 from asr_core import Recognizer, data, models
 from asr_core.errors import AudioError
-from asr_core.recognizer import EmissionPipeline
+from asr_core.recognizer import LONG_ABREAST, EmissionPipeline
+from asr_core.together import Together
+from asr_core.transcript import Transcript
 
 SECONDS = (3.0, 0.06, 1.2, 2.5, 25.0, 0.7, 1.2, 4.1)
 
@@ -93,6 +96,19 @@ def test_a_model_that_lets_padding_in_hears_windows_of_one_length_together(tmp_p
     assert all(len(set(batch)) == 1 for batch in batches)
 
 
+def test_a_model_that_was_trained_with_padding_before_is_heard_together(tmp_path, batches):
+    from transformers import Wav2Vec2Processor
+
+    saved = Wav2Vec2Processor.from_pretrained(wav2vec2(tmp_path, norm="layer"))
+    saved.feature_extractor.padding_side = "left"
+    saved.save_pretrained(tmp_path)
+    heard = load(tmp_path).pipeline
+    windows = [heard.prepare(noise(seconds, 0)) for seconds in (1.0, 0.5, 0.8)]
+    for together, window in zip(heard.hear(windows), windows, strict=True):
+        (alone,) = heard.hear([window])
+        np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+
+
 def test_one_bad_source_among_many_fails_alone(tiny, batches):
     recognizer = load(tiny)
     sources = [*sounds()[:3], "missing.wav", *sounds()[3:]]
@@ -135,6 +151,36 @@ def test_visitors_and_a_microphone_meet(embedded, batches):
         spoken, heard = visitors.map(speak, speech), visitors.map(recognizer.transcribe, speech)
         assert [said.text for said in heard] == alone
         assert list(spoken) == alone
+
+
+def test_of_long_recordings_few_are_worked_on_at_once_and_short_ones_pass_them():
+    news, begun, within, most = threading.Condition(), 0, 0, 0
+
+    class Slow(Ear):
+        def stream(self, source: str):
+            nonlocal begun, within, most
+            with news:
+                begun += 1
+            if source == "short":
+                with news:  # it ends when the long ones have come so far that they wait
+                    assert news.wait_for(lambda: begun > 12 and within >= LONG_ABREAST, 10)
+                    begun = 99
+                    news.notify_all()
+            else:
+                yield Transcript((), 21.0, complete=False)
+                with news:
+                    within += 1
+                    most = max(most, within)
+                    news.notify_all()
+                    assert news.wait_for(lambda: begun == 99, 10)
+                    within -= 1
+            yield Transcript((), 0.0, source)
+
+    ear = Slow()
+    ear._turns = Together(1, padded=True)
+    sources = ["long"] * 12 + ["short"]
+    assert [said.source for said in ear.transcribe_many(sources)] == sources
+    assert most == LONG_ABREAST
 
 
 def test_many_are_not_read_before_they_are_wanted_and_who_gives_up_is_let_go(tiny, batches):

@@ -132,3 +132,27 @@ def test_the_windows_of_one_recording_are_heard_together():
     items = [str(number) for number in range(10, 50)]
     assert list(turns.ahead(lambda item: turns.take(work, [item])[0], items)) == items
     assert len(batches) < len(items)
+
+
+def test_what_was_begun_early_for_who_gave_up_is_not_heard():
+    turns, heard = Together(100, padded=True, most=1), []
+    blocked, may_end = threading.Event(), threading.Event()
+
+    def work(items: list[str]) -> list[str]:
+        heard.extend(items)
+        if len(heard) > 1:
+            blocked.set()
+            assert may_end.wait(10)
+        return items
+
+    results = turns.ahead(lambda item: turns.take(work, [item])[0], map(str, range(40)))
+    assert next(results) == "0"
+    assert blocked.wait(10)
+    while len(turns._waiting) < 14:  # of the 16 that were begun
+        time.sleep(0.001)
+    left = [each.item for each in turns._waiting]
+    results.close()
+    may_end.set()
+    while turns._present:
+        time.sleep(0.001)
+    assert not {*left} & {*heard}

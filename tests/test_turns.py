@@ -116,6 +116,26 @@ def test_what_was_heard_before_a_failure_comes_first():
         next(results)
 
 
+def test_what_is_done_does_not_wait_for_a_source_that_takes_its_time(monkeypatch):
+    monkeypatch.setattr("asr_core.turns.LINGER", 0.0)
+    turns, worked = Turns(abreast=16, cores=16), set()
+
+    def radio():
+        for number in range(16):
+            yield number
+            while number not in worked:
+                time.sleep(0.001)
+
+    def work(number: int) -> int:
+        worked.add(number)
+        return number
+
+    results = turns.ahead(work, radio())
+    assert next(results) == 0
+    assert len(worked) < 8
+    assert list(results) == [*range(1, 16)]
+
+
 def test_who_gives_up_does_not_wait_for_what_was_begun():
     turns, ended = Turns(abreast=2, cores=2), []
     began, may_end = threading.Event(), threading.Event()

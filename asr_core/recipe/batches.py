@@ -63,7 +63,8 @@ def _read(path: Path, part: int) -> list[tuple[np.ndarray, str]]:
         samples = _decode(row["audio"]["bytes"])
         if len(samples) <= LONGEST * SAMPLE_RATE:
             letters = text.normalize(row["transcription"], SPELLING)
-            utterances.append(((samples * 32767).astype(np.int16), letters))
+            # MP3 and Ogg hold samples beyond 1, which would turn over.
+            utterances.append(((samples.clip(-1, 1) * 32767).astype(np.int16), letters))
     return utterances
 
 
