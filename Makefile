@@ -10,9 +10,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/app
 	$(BIN)/python app.py $(ARGS)
 
-# Files of tests side by side; threads of torch that wait do so asleep, as others want the cores.
+# Side by side but for those in a browser, who want the cores for themselves; threads of torch that
+# wait do so asleep, as others want them.
 test: $(VENV)/tests browser
-	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+ifeq ($(ARGS),)
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m browser
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
 
 $(VENV)/app: requirements.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed.")'

@@ -61,7 +61,7 @@ def enter(school, chromium) -> Iterator:
         ).click()
         tab.wait_for_selector("#teach-numbers label")
         expect(tab.locator(SENTENCE)).to_have_value(re.compile("."), timeout=PATIENCE)
-        tab.wait_for_timeout(500)  # nobody uploads in the very moment in which the tab opens
+        tab.wait_for_timeout(1500)  # nobody uploads in the very moment in which the tab opens
         return tab
 
     yield open_tab
