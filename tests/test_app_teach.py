@@ -80,9 +80,16 @@ def give(tab, clip: page.Sample, count: int) -> None:
     tab.click("#teach-recording [data-testid=source-select] button >> nth=0")
     tab.set_input_files("#teach-recording input[type=file]", clip.path)
     have(tab, count)
-    # The next sentence is shown, which has no recording yet.
+    # The next sentence is shown and chosen, which has no recording yet.
     expect(tab.locator(SENTENCE)).not_to_have_value(clip.sentence, timeout=PATIENCE)
     tab.wait_for_selector("#teach-recording audio", state="detached")
+    tab.wait_for_function(
+        "() => {"
+        " const labels = [...document.querySelectorAll('#teach-numbers label')];"
+        " const open = labels.filter((label) => !label.innerText.includes('✓'));"
+        " return !open.length || open.some((label) => label.querySelector('input').checked);"
+        "}"
+    )
 
 
 def have(tab, count: int) -> None:
