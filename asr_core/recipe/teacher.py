@@ -1,10 +1,10 @@
 """A teacher for the embedded model: Moonshine's encoder as it is, with a head that spells.
 
-It keeps the rotation that a `Wav2Vec2ForCTC` has no place for, so it learns to spell sooner and
-further. It hears the same batches as its student, at the same time, and the student learns to spell
-each frame as it does (Hinton et al., 2015) and to make of the sound what its layers make of it
-(DistilHuBERT: Chang et al., 2022): far more to go by than the transcripts of a few hours. The two
-have the same frames.
+It keeps the rotation that a `Wav2Vec2ForCTC` has no place for, so it learns to spell sooner. It
+hears the same batches as its student, at the same time, and the student learns to spell each frame
+as it does (Hinton et al., 2015) and to make of the sound what its layers make of it (DistilHuBERT:
+Chang et al., 2022): far more to go by than the transcripts of a few hours. The two have the same
+frames.
 """
 
 from __future__ import annotations
