@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from asr_core import page, teaching
 from asr_core.engine import Engine, background, zero_gpu
-from asr_core.errors import AsrError, OptionError
+from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
 from asr_core.visitors import forget_in_time
@@ -171,8 +171,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
-    except AsrError as error:
-        print(f"app.py: {error}", file=sys.stderr)
+    except (AsrError, OSError) as error:
+        print(f"app.py: {sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         pass

@@ -15,7 +15,7 @@ import logging
 import sys
 from pathlib import Path
 
-from asr_core.errors import AsrError
+from asr_core.errors import AsrError, sentence
 
 log = logging.getLogger("asr_core")
 
@@ -91,8 +91,8 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         sys.exit(main(sys.argv[1:]))
-    except AsrError as error:
-        sys.exit(f"train.py: {error}")
+    except (AsrError, OSError) as error:
+        sys.exit(f"train.py: {sentence(error)}")
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(130)

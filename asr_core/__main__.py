@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import archive, subtitles
-from asr_core.errors import AsrError, DataError, OptionError, printable
+from asr_core.errors import AsrError, DataError, OptionError, printable, sentence
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return options.run(options)
-    except AsrError as error:
-        print(f"asr_core {options.command}: {error}", file=sys.stderr)
+    except (AsrError, OSError) as error:
+        print(f"asr_core {options.command}: {sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -58,7 +58,7 @@ class Recording:
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.name = self.name or _name(self.source)
+        self.name = self.name or name_of(self.source)
 
     def blocks(self, rate: int) -> Iterator[np.ndarray]:
         """Mono float32 blocks of shape (samples,) at `rate` Hz.
@@ -282,7 +282,8 @@ def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
     return (head, size) if isinstance(head, bytes) else (b"", None)
 
 
-def _name(source: Source | None) -> str:
+def name_of(source: Source | None) -> str:
+    """How a recording is named to a person."""
     name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     if not isinstance(name, str | os.PathLike):
         return "The recording"

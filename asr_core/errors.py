@@ -13,6 +13,14 @@ def printable(name: str | os.PathLike) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+def sentence(error: AsrError | OSError) -> str:
+    """What to say of an error that ends a command; of one of the system's, the file and why."""
+    if isinstance(error, AsrError):
+        return str(error)
+    name = printable(error.filename) if error.filename else "A file"
+    return f"{name} cannot be used: {(error.strerror or str(error)).lower()}."
+
+
 class AsrError(Exception):
     """Something a person can put right."""
 

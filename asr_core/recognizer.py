@@ -21,13 +21,14 @@ from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
 from transformers.pipelines.base import pad_collate_fn
 
 from asr_core import models, padding
-from asr_core.audio import SILENCE, Recording, Source
+from asr_core.audio import SILENCE, Recording, Source, name_of
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
-from asr_core.errors import AsrError
+from asr_core.errors import AsrError, AudioError, ModelError
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
 from asr_core.turns import Turns, all_cores
@@ -223,6 +224,10 @@ class Recognizer:
             return last(_in_room(transcripts, room) if room else transcripts, stopped)
         except AsrError as error:
             return error
+        except Exception as error:  # some library's: the other recordings go on
+            failure = AudioError(f"{name_of(source)} cannot be transcribed: {_said(error)}.")
+            failure.__cause__ = error
+            return failure
 
     def _abreast(self, sources: Iterable[Source]) -> Iterator[Transcript | AsrError]:
         """The results in order, of several sources at a time."""
@@ -278,7 +283,14 @@ class Recognizer:
         """
         # The model needs `field` samples for one frame.
         whole = (np.pad(samples, (0, max(0, self.field - len(samples)))) for samples in batch)
-        outputs = self._turns.take(self.pipeline.hear, [*map(self.pipeline.prepare, whole)])
+        try:
+            outputs = self._turns.take(self.pipeline.hear, [*map(self.pipeline.prepare, whole)])
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            seconds = max(map(len, batch)) / self.rate
+            raise ModelError(
+                f"{seconds:.0f} seconds of sound are too much for the memory that is free on "
+                f"{self.hardware.device}: end other programs there, or choose another --device."
+            ) from error
         for emissions, samples in zip(outputs, batch, strict=True):
             if np.abs(samples).max() < SILENCE:
                 # A model that has never heard silence spells it out.
@@ -324,6 +336,11 @@ def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Tr
     if words and words[-1].end > recording.read:  # the last frame may reach beyond the end
         words = (*words[:-1], replace(words[-1], end=round(recording.read, 3)))
     return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
+
+
+def _said(error: Exception) -> str:
+    """The first line of what is said by who did not think of people."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
 
 
 def _frames(model, feature_extractor) -> tuple[int, int]:

@@ -5,12 +5,17 @@ A window of some seconds is hundreds of small kernels, which take longer to star
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sized
 from concurrent.futures import Future
 from threading import Thread, current_thread
 from typing import Any, NamedTuple
 
+import torch
+
 from asr_core.turns import Turns
+
+log = logging.getLogger(__name__)
 
 MOST = 32  # windows in a batch
 SECONDS = 240.0  # of a batch, padding included: some GB for wav2vec2-base in float16
@@ -69,7 +74,28 @@ class Together(Turns):
         with self._lock:
             batch = self._gathered()
         if batch:
-            _run(work, batch)
+            self._run(work, batch)
+
+    def _run(self, work: Callable[[list], list], batch: list[Waiting]) -> None:
+        results = _attempt(work, batch)
+        if isinstance(results, BaseException) and len(batch) > 1:
+            if isinstance(results, torch.OutOfMemoryError):
+                self._shrink(len(batch) * max(len(each.item) for each in batch))
+            del results  # and with it what its frames hold of the GPU's memory
+            middle = len(batch) // 2
+            self._run(work, batch[:middle])
+            self._run(work, batch[middle:])
+        elif isinstance(results, BaseException):
+            batch[0].result.set_exception(results)
+        else:
+            for each, result in zip(batch, results, strict=True):
+                each.result.set_result(result)
+
+    def _shrink(self, failed: int) -> None:
+        """No batch that is as long any more: to fail first costs more than it gains."""
+        with self._lock:
+            self._budget = min(self._budget, failed // 2)
+        log.warning("The GPU's memory was too small for a batch; the next ones are smaller.")
 
     def _gathered(self) -> list[Waiting]:
         """Who goes next; they wait no longer."""
@@ -89,20 +115,6 @@ class Together(Turns):
 
 def _gap(one: Waiting, other: Waiting) -> int:
     return abs(len(one.item) - len(other.item))
-
-
-def _run(work: Callable[[list], list], batch: list[Waiting]) -> None:
-    results = _attempt(work, batch)
-    if isinstance(results, BaseException) and len(batch) > 1:
-        del results  # and with it what its frames hold of the GPU's memory
-        middle = len(batch) // 2
-        _run(work, batch[:middle])
-        _run(work, batch[middle:])
-    elif isinstance(results, BaseException):
-        batch[0].result.set_exception(results)
-    else:
-        for each, result in zip(batch, results, strict=True):
-            each.result.set_result(result)
 
 
 def _attempt(work: Callable[[list], list], batch: list[Waiting]) -> Any:

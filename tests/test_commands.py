@@ -18,6 +18,7 @@ from asr_core.errors import AsrError, OptionError
 from asr_core.flags import parse
 
 ROOT = Path(__file__).parents[1]
+LONG_NAME = "가" * 90  # 270 bytes, where file systems take 255
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,8 @@ def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
         ("evaluate --dataset sample --max_samples 0", ["--max_samples 0", "at least 1"]),
         ("evaluate --dataset sample --text_column words", ["'words'", "transcription"]),
         ("evaluate --dataset sample --json /proc/none/e.json", ["/proc/none/e.json"]),
+        (f"transcribe {LONG_NAME}.wav", ["가가가", "file name too long"]),
+        (f"evaluate --dataset {LONG_NAME}", ["가가가", "file name too long"]),
     ],
 )
 def test_what_is_wrong_is_one_sentence(run, model, monkeypatch, folder, arguments, expected):
@@ -236,6 +239,11 @@ def test_the_programs_end_with_a_status_and_without_a_traceback(model, tmp_path)
     wrong = program("train.py", "--preset", "fast")
     assert wrong.returncode == 1
     assert wrong.stderr.splitlines()[-1].startswith("train.py: --preset fast")
+    for arguments in (["train.py", "--preset", "quickstart", "--model"], ["app.py", "--model"]):
+        wrong = program(*arguments, LONG_NAME)
+        assert wrong.returncode == 1
+        assert wrong.stderr.splitlines()[-1].endswith("file name too long.")
+        assert "Traceback" not in wrong.stderr
     wrong = program("-m", "asr_core", "transcribe", str(tmp_path), "--model", model)
     assert wrong.returncode == 1
     assert "is a folder" in complaint(wrong.stderr)

@@ -16,7 +16,7 @@ from tiny import Ear, babble
 
 from asr_core import Recognizer
 from asr_core.audio import load
-from asr_core.errors import AudioError
+from asr_core.errors import AsrError, AudioError
 from asr_core.models import EMBEDDED_FOLDER
 
 
@@ -180,6 +180,32 @@ def test_one_bad_source_among_many_fails_alone_if_wished(recognizer):
     assert isinstance(bad, AudioError)
     assert good.text == again.text
     with pytest.raises(AudioError, match=r"missing\.wav"):
+        list(recognizer.transcribe_many(sources))
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (torch.OutOfMemoryError("no room"), "1 seconds of sound are too much for the memory"),
+        (ZeroDivisionError("what nobody foresaw"), "what nobody foresaw"),
+    ],
+)
+def test_what_a_library_fails_at_is_told_and_the_rest_goes_on(
+    recognizer, monkeypatch, failure, said
+):
+    forward = recognizer.pipeline.forward
+
+    def sometimes(inputs, **options):
+        if inputs["input_values"].shape[-1] == 16_000:
+            raise failure
+        return forward(inputs, **options)
+
+    monkeypatch.setattr(recognizer.pipeline, "forward", sometimes)
+    sources = [(16_000, noise(seconds)) for seconds in (2.0, 1.0, 2.0)]
+    good, bad, again = recognizer.transcribe_many(sources, return_errors=True)
+    assert good.text == again.text
+    assert said in str(bad)
+    with pytest.raises(AsrError, match=said):
         list(recognizer.transcribe_many(sources))
 
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from asr_core.together import Together
 
@@ -110,6 +111,24 @@ def test_what_nobody_wants_any_more_is_not_run_and_holds_nobody_up():
         assert [found[at].result(10) for at in (0, 2)] == ["FIRST", "STAYS"]
         assert isinstance(found[1].exception(10), BaseException)
     assert gate.batches == [["first"], ["stays"]]
+
+
+def test_after_a_batch_too_large_for_the_memory_the_next_are_smaller():
+    turns, batches = Together(100, padded=True), []
+
+    def work(items: list[str]) -> list[str]:
+        batches.append(len(items))
+        if len(items) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return items
+
+    items = ["aaaa"] * 12
+    first, second = turns.take(work, items), []
+    while len(second) < 12:
+        before = len(batches)
+        second += turns.take(work, items)
+    assert first == second == items
+    assert max(batches[before:]) <= 3 < max(batches[:before])
 
 
 def test_several_items_of_one_caller_come_back_in_their_order():
