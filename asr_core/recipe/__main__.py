@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asr_core import recipe
 from asr_core.data import SAMPLE_FOLDER
-from asr_core.errors import AsrError
+from asr_core.errors import AsrError, sentence
 from asr_core.models import EMBEDDED_FOLDER
 
 
@@ -28,6 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     speech.add_argument("--hours", type=float, default=20.0)
     speech.add_argument("--first", type=int, default=0, help="number of the first shard: its seed")
     speech.add_argument("--processes", type=int)
+    speech.add_argument(
+        "--kokoro", type=Path, help="folder of voices: speak with these (see recipe/kokoro.py)"
+    )
 
     train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")
     train.add_argument("--speech", type=Path, required=True, help="folder of *_train.parquet")
@@ -64,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         _run(options, Recipe)
-    except AsrError as error:
-        print(f"recipe: {error}", file=sys.stderr)
+    except (AsrError, OSError) as error:
+        print(f"recipe: {sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -77,7 +80,14 @@ def _run(options: argparse.Namespace, settings: type) -> None:
     if options.command == "synthesize":
         from asr_core.recipe.synthesize import synthesize
 
-        synthesize(options.text, options.output, options.hours, options.processes, options.first)
+        synthesize(
+            options.text,
+            options.output,
+            options.hours,
+            options.processes,
+            options.first,
+            options.kokoro,
+        )
     elif options.command == "pretrain":
         from asr_core.recipe.pretrain import pretrain
 

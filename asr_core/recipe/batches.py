@@ -46,6 +46,10 @@ class Corpus:
         self.utterances = utterances
         self.lengths = np.array([len(samples) for samples, _ in utterances])
 
+    @property
+    def hours(self) -> float:
+        return self.lengths.sum() / SAMPLE_RATE / 3600
+
     def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
         """An utterance of about `length` samples."""
         middle = np.searchsorted(self.lengths, length)
@@ -101,7 +105,10 @@ class Batches(torch.utils.data.Dataset):
         for folder, pattern in ((synthetic, "*.parquet"), (noise, "*.ogg")):
             if not any(folder.glob(pattern)):
                 raise DataError(f"There is no {pattern} in {folder}.")
-        self.synthetic = Corpus(sorted(synthetic.glob("*.parquet")))
+        shards = sorted(synthetic.glob("*.parquet"))
+        kokoro = [path for path in shards if path.name.startswith("kokoro")]
+        self.synthetic = Corpus([path for path in shards if path not in kokoro] or kokoro)
+        self.kokoro = Corpus(kokoro) if kokoro else self.synthetic
         files = {name: [p for p in speech if p.name.startswith(name)] for name in HUMAN_SHARES}
         self.human = [
             (Words if name == "speech_commands" else Corpus)(paths)
@@ -123,9 +130,10 @@ class Batches(torch.utils.data.Dataset):
         self.processor = processor
         self.collate = DataCollatorCTCWithPadding(processor)
         log.info(
-            "%.1f h of synthetic and %.1f h of human speech, %d noises",
-            self.synthetic.lengths.sum() / SAMPLE_RATE / 3600,
-            sum(corpus.lengths.sum() for corpus in self.human) / SAMPLE_RATE / 3600,
+            "%.1f h of synthetic speech, %.1f h by Kokoro, %.1f h of human speech, %d noises",
+            self.synthetic.hours,
+            self.kokoro.hours if kokoro else 0.0,
+            sum(corpus.hours for corpus in self.human),
             len(noises),
         )
 
@@ -174,6 +182,8 @@ class Batches(torch.utils.data.Dataset):
         corpus = self.synthetic
         if self.human and rng.random() < self.recipe.human_share:
             corpus = self.human[rng.choice(len(self.human), p=self.shares)]
+        elif rng.random() < self.recipe.kokoro_share:
+            corpus = self.kokoro
         samples, transcript = corpus.draw(rng, _piece(rng, length))
         while len(samples) < FULL * length:
             more, words = corpus.draw(rng, _piece(rng, length - len(samples)))

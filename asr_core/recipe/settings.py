@@ -18,6 +18,7 @@ class Recipe:
     learning_rate: float = 4e-4
     batch_seconds: float = 56.0
     human_share: float = 0.6  # of utterances
+    kokoro_share: float = 0.4  # of the synthetic ones, when there are such by Kokoro
     long_share: float = 0.08  # of batches, joined to half a minute: what is long is heard as well
     new_steps: int = 60  # at the start, when only what Moonshine has not is trained
     new_rate: float = 1.2e-3  # its learning rate until the rotation is gone

@@ -21,6 +21,7 @@ import soundfile as sf
 
 from asr_core.errors import DataError
 from asr_core.recipe import voices
+from asr_core.recipe.kokoro import Kokoro
 
 log = logging.getLogger("asr_core")
 
@@ -68,8 +69,8 @@ def sentences(folder: Path) -> dict[str, list[str]]:
     return {name: lines for name, lines in found.items() if lines}
 
 
-def shard(seed: int, texts: dict[str, list[str]], path: Path) -> float:
-    """Write one shard; returns its seconds of speech."""
+def shard(seed: int, texts: dict[str, list[str]], path: Path, speakers=voices) -> float:
+    """Write one shard, spoken by `voices` or by a `Kokoro`; returns its seconds of speech."""
     rng = random.Random(seed)
     rows, seconds = [], 0.0
     names = list(texts)
@@ -78,8 +79,8 @@ def shard(seed: int, texts: dict[str, list[str]], path: Path) -> float:
             text = " ".join(rng.choices(DIGITS, k=rng.randint(3, 8)))
         else:
             text = rng.choice(texts[rng.choices(names, [SHARES[name] for name in names])[0]])
-        voice = voices.draw(rng)
-        samples = voices.speak(text, voice)
+        voice = speakers.draw(rng)
+        samples = speakers.speak(text, voice)
         if len(samples) < voices.SAMPLE_RATE // 2:
             continue
         buffer = io.BytesIO()
@@ -102,21 +103,28 @@ def shard(seed: int, texts: dict[str, list[str]], path: Path) -> float:
 
 
 def synthesize(
-    text: Path, output: Path, hours: float, processes: int | None = None, first: int = 0
+    text: Path,
+    output: Path,
+    hours: float,
+    processes: int | None = None,
+    first: int = 0,
+    kokoro: Path | None = None,
 ) -> None:
     """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there.
 
-    Shards are numbered from `first` on: other numbers are other sentences and other voices.
+    Shards are numbered from `first` on: other numbers are other sentences and other voices. With
+    `kokoro`, the folder of its voices, all of it is spoken by these.
     """
     texts = sentences(text)
     if not texts:
         raise DataError(f"There is no text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
-    with multiprocessing.Pool(processes, _adopt, (texts,)) as pool:
+    with multiprocessing.Pool(processes, _adopt, (texts, kokoro)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
         seeds = range(first, first + math.ceil(hours * 6))
-        jobs = [(seed, output / f"synthetic-{seed:05d}.parquet") for seed in seeds]
+        name = "kokoro" if kokoro else "synthetic"
+        jobs = [(seed, output / f"{name}-{seed:05d}.parquet") for seed in seeds]
         for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds
             log.info("shard %d: %.1f of %.1f hours", seed, done / 3600, hours)
@@ -125,14 +133,17 @@ def synthesize(
 
 
 _texts: dict[str, list[str]] = {}
+_speakers: dict[str, object] = {"": voices}
 
 
-def _adopt(texts: dict[str, list[str]]) -> None:
+def _adopt(texts: dict[str, list[str]], kokoro: Path | None) -> None:
     _texts.update(texts)
+    if kokoro:
+        _speakers[""] = Kokoro(kokoro)
 
 
 def _shard(job: tuple[int, Path]) -> float:
     seed, path = job
     if path.exists():
         return sum(pq.read_table(path, columns=["duration"])["duration"].to_pylist())
-    return shard(seed, _texts, path)
+    return shard(seed, _texts, path, _speakers[""])
