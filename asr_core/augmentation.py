@@ -15,6 +15,8 @@ import soxr
 from asr_core.errors import OptionError
 
 SMOOTH = 2048  # samples: sound is filtered in multiples of it
+FRAME = 0.032  # seconds of which `change_voice` looks at the spectrum
+THROAT = 0.002  # seconds: what comes back later than that is the pitch, and no resonance
 KINDS = ("speed", "microphone", "reverberation", "noise", "telephone")
 
 
@@ -74,6 +76,29 @@ def of(kinds: str, rate: int) -> Callable[[np.ndarray, np.random.Generator], np.
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Faster and higher by `factor`, as a tape would be (Ko et al., 2015)."""
     return soxr.resample(samples, factor, 1.0, quality="LQ").astype(np.float32, copy=False)
+
+
+def change_voice(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
+    """As of a person whose vocal tract is shorter by `factor`, at the same pitch and speed.
+
+    The resonances, which the lower part of the cepstrum holds, are moved up by that factor: vocal
+    tract length perturbation (Jaitly and Hinton, 2013), but of the sound instead of its features.
+    """
+    from librosa import istft, stft
+
+    size = 2 ** round(np.log2(FRAME * rate))
+    spectrum = stft(samples, n_fft=size, hop_length=size // 4)
+    cepstrum = np.fft.irfft(np.log(np.abs(spectrum) + 1e-5), axis=0)
+    late = round(THROAT * rate)
+    cepstrum[late : size - late + 1] = 0
+    envelope = np.fft.rfft(cepstrum, axis=0).real
+    # What was at bin / factor is now at bin; beyond the end it goes on as it was there.
+    bins = np.minimum(np.arange(len(envelope)) / factor, len(envelope) - 1)
+    below = np.minimum(bins.astype(int), len(envelope) - 2)
+    part = (bins - below)[:, None]
+    moved = (1 - part) * envelope[below] + part * envelope[below + 1]
+    changed = istft(spectrum * np.exp(moved - envelope), hop_length=size // 4, length=len(samples))
+    return changed.astype(np.float32, copy=False)
 
 
 def equalize(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from transformers import Wav2Vec2Processor
 
 from asr_core import audio, text
-from asr_core.augmentation import Augmentation, change_speed
+from asr_core.augmentation import Augmentation, change_speed, change_voice
 from asr_core.collator import DataCollatorCTCWithPadding
 from asr_core.errors import DataError
 from asr_core.recipe.settings import Recipe
@@ -27,7 +27,7 @@ SAMPLE_RATE = 16_000  # Hz
 LONGEST = 17.0  # seconds of one utterance
 LONG = (17.0, 32.0)  # seconds of what is joined from utterances to be long ...
 PIECE = (3.0, 12.0)  # ... and of each of them
-FACTORS = (0.85, 1.18)  # of speed and pitch: a few synthetic speakers become many
+FACTORS = (0.85, 1.18)  # of speed and pitch, and of size: a few speakers become many
 PARTS = 8  # of each file, that are decoded side by side
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
@@ -190,6 +190,8 @@ class Batches(torch.utils.data.Dataset):
             samples, transcript = np.concatenate([samples, more]), f"{transcript} {words}"
         if rng.random() < 0.8:
             samples = change_speed(samples, rng.uniform(*FACTORS))
+        if rng.random() < 0.5:
+            samples = change_voice(samples, SAMPLE_RATE, rng.uniform(*FACTORS))
         return samples, transcript
 
 
