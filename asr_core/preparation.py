@@ -36,12 +36,13 @@ class Limits:
 class Prepared:
     """Rows with `labels`, `length` (samples) and `checksum` (of these), and what was left out.
 
-    `dropped` maps a reason to the names of the rows it holds for.
+    `dropped` maps a reason to the names of the rows it holds for; `damaged` are rows that stay.
     """
 
     rows: Dataset
     dropped: dict[str, list[str]]
     unknown: Counter[str]  # characters that have no token
+    damaged: tuple[str, ...] = ()  # names of those that may not say all of their transcript
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class _Examine:
     limits: Limits
     spelling: text.Spelling
     files_state: int  # what is known of other files is not to be taken for these
+    version: int = 2  # of what is found out: the cache of `datasets` sees values, not code
 
     def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
         name = data.row_name(row, index)
@@ -68,7 +70,7 @@ class _Examine:
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
             log.warning("%s", error)
-        for warning in recording.warnings:  # it may not say all of its transcript any more
+        for warning in recording.warnings:
             log.warning("%s", warning)
         return {
             "transcription": transcript,
@@ -78,6 +80,7 @@ class _Examine:
             "name": name,
             "row": index,
             "problem": problem or self._problem(row, labels, length, length / rate),
+            "damaged": bool(recording.warnings),
         }
 
     def _problem(self, row: dict[str, Any], labels: list[int], length: int, seconds: float) -> str:
@@ -130,8 +133,11 @@ def prepare(
     if not kept:
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
         raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
-    found = examined.select(kept).remove_columns("problem").with_transform(_Recordings(rows))
-    return Prepared(found, dropped, missing)
+    found = examined.select(kept)
+    names = zip(found["name"], found["damaged"], strict=True)
+    damaged = tuple(name for name, is_damaged in names if is_damaged)
+    found = found.remove_columns(["problem", "damaged"]).with_transform(_Recordings(rows))
+    return Prepared(found, dropped, missing, damaged)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Part:
     outside: dict[str, int]  # characters that have no token, and how often they occur
     dropped: dict[str, list[str]]  # reason to names of rows
     repeats: int = 0  # clips that were there before
+    damaged: tuple[str, ...] = ()  # names of rows that stay but may lack a part of what was said
 
     @property
     def unknown_share(self) -> float:
@@ -67,8 +69,12 @@ class Report:
             lines.append(f"{label:20}{get(self.train):>12}{get(self.test):>12}")
         for name, part in (("train", self.train), ("test", self.test)):
             for reason, names in part.dropped.items():
-                some = ", ".join(names[:NAMES_SHOWN]) + (", ..." * (len(names) > NAMES_SHOWN))
-                lines.append(f"left out of {name}: {len(names):,} {reason} ({some})")
+                lines.append(f"left out of {name}: {len(names):,} {reason} ({_some(names)})")
+            if part.damaged:
+                lines.append(
+                    f"damaged, but in {name}: {len(part.damaged):,} that may not say all of their "
+                    f"transcript ({_some(part.damaged)})"
+                )
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
         outside = Counter(self.train.outside) + Counter(self.test.outside)
@@ -139,4 +145,9 @@ def _part(prepared: Prepared, processor: Any) -> Part:
         outside=dict(prepared.unknown.most_common()),
         dropped=prepared.dropped,
         repeats=len(rows) - len(set(rows["checksum"])),
+        damaged=prepared.damaged,
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." * (len(names) > NAMES_SHOWN))

@@ -68,6 +68,7 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
     assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
     assert "character" in reasons["foreign.wav"]
     assert result.unknown == {"안": 1, "녕": 1}
+    assert result.damaged == ("cut.wav",)
 
 
 def test_a_recording_that_was_repaired_is_read_again(tmp_path, processor):

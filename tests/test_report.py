@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,7 +94,10 @@ def test_what_is_printed_is_short(looked):
 def test_many_names_are_not_printed_but_saved(tmp_path):
     names = [f"{number}.wav" for number in range(50)]
     part = report.Part(1, 0.1, None, (1.0,), 10, 0, {}, {"undecodable": names})
-    long = report.Report(part, part, 32)
+    long = report.Report(replace(part, damaged=("cut.wav",)), part, 32)
+    assert "damaged, but in train: 1 that may not say all of their transcript (cut.wav)" in str(
+        long
+    )
     assert "50 undecodable (0.wav, 1.wav, 2.wav, ...)" in str(long)
     long.save(tmp_path)
     assert json.loads((tmp_path / "data.json").read_text())["train"]["dropped"] == {
