@@ -7,6 +7,7 @@ import importlib
 import itertools
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -33,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return options.run(options)
+    except BrokenPipeError:  # as with `| head`: nobody reads on, and what is left has no place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, which Windows does not know
     except (AsrError, OSError) as error:
         print(f"asr_core {options.command}: {sentence(error)}", file=sys.stderr)
         return 1

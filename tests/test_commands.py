@@ -223,12 +223,13 @@ def test_training_ends_before_it_begins_when_something_is_missing(tmp_path, flag
     assert not list(output.glob("*.safetensors"))
 
 
-def program(*arguments: str) -> subprocess.CompletedProcess:
+def program(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=120,
     )
@@ -247,6 +248,17 @@ def test_the_programs_end_with_a_status_and_without_a_traceback(model, tmp_path)
     wrong = program("-m", "asr_core", "transcribe", str(tmp_path), "--model", model)
     assert wrong.returncode == 1
     assert "is a folder" in complaint(wrong.stderr)
+
+
+@pytest.mark.slow
+def test_who_reads_no_further_ends_a_command_quietly(model, folder):
+    arguments = ["-m", "asr_core", "transcribe", str(folder / "a.wav"), "--model", model]
+    reads, writes = os.pipe()
+    os.close(reads)
+    ended = program(*arguments, stdout=writes)
+    os.close(writes)
+    assert ended.returncode == 141
+    assert "rror" not in ended.stderr
 
 
 def test_help_of_the_commands_does_not_wait_for_the_libraries():
