@@ -18,7 +18,7 @@ from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import forget_in_time
+from asr_core.visitors import forget_in_time, remember_files_of_assistants
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -94,6 +94,7 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
             on_load,
             model,
             [line, language_model],
+            trigger_mode="always_last",  # also where it changes while another one is loading
             show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",
@@ -137,6 +138,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             "this machine's. Try another --port or --host."
         ) from error
     forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
+    remember_files_of_assistants(demo)
     print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
     try:
         # Only now: importing torch beside gradio would hold the page up.

@@ -18,6 +18,7 @@ import numpy as np
 from asr_core import page
 from asr_core.engine import NO_WISH, Engine, Wish
 from asr_core.phrases import say
+from asr_core.resampling import RATES
 from asr_core.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -94,8 +95,12 @@ def receive(sessions: dict[str, Session], message: Any) -> int | None:
         key, rate, first, sound, last = message
         samples = np.frombuffer(base64.b64decode(sound, validate=True), "<i2")
         session = sessions[key]
-        return -1 if session is ENDED else session.put(int(rate), int(first), samples, bool(last))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        if session is ENDED:
+            return -1
+        if rate not in RATES or first < 0:
+            return None
+        return session.put(int(rate), int(first), samples, bool(last))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -112,6 +117,7 @@ def listen(
     engine: Engine, session: Session, language: str = "en", wish: Wish = NO_WISH
 ) -> Iterator[Captions]:
     """Captions while one speaks; after Stop the whole transcript, like that of any recording."""
+    caption = None
     try:
         key = "live_speak" if engine.ready(wish.model) else "loading"
         yield Captions([], page.notice("busy", say(key, language)), running=True)
@@ -126,7 +132,10 @@ def listen(
         transcript = live.finish()
         yield Captions(page.rows(transcript), page.outcome(transcript, language), transcript)
     except Exception as error:
-        yield Captions([], page.notice("problem", page.complaint(error, language)))
+        said = page.notice("problem", page.complaint(error, language))
+        words = (*caption.settled, *caption.tentative) if caption else ()
+        heard = Transcript(words, words[-1].end, complete=False) if words else None
+        yield Captions(page.rows(heard), said, heard)  # what was heard until then is not lost
 
 
 def rows(caption: Caption) -> list[list]:

@@ -57,6 +57,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         on_files,
         [files, *wishes],
         [table, notice, finished, cancel],
+        trigger_mode="always_last",  # files that are added meanwhile are not forgotten
         show_progress="minimal",
         show_progress_on=notice,
         concurrency_limit=page.VISITORS,

@@ -34,6 +34,9 @@ def recorder(i18n: gr.I18n, elem_id: str) -> gr.Audio:
 def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
     """`wishes` hold the fields of a `Wish`."""
     clips = page.samples(Path(SAMPLES.name))
+    # Else gradio copies them once, into the folder from which recordings are swept, and hands out
+    # what is gone (`Examples` in its `helpers.py`).
+    gr.set_static_paths([SAMPLES.name])
     recording = recorder(i18n, "recording")
     examples = gr.Examples(
         [[clip.path] for clip in clips],

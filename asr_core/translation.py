@@ -76,6 +76,12 @@ KOREAN = {
         "{name}: 아무 소리도 없습니다. 마이크를 맞게 골랐는지, 음소거되지 않았는지 확인하세요."
     ),
     "No words were recognised in {name}.": "{name}: 알아들은 낱말이 없습니다.",
+    "{name} cannot be transcribed: {reason}.": "{name}: 받아쓰지 못했습니다({reason}).",
+    "{seconds} seconds of sound are too much for the memory that is free on {device}: end other "
+    "programs there, or choose another --device.": (
+        "{device}에 남은 메모리로는 소리 {seconds}초를 들을 수 없습니다. 거기에서 도는 다른 "
+        "프로그램을 끝내거나 --device로 다른 장치를 고르세요."
+    ),
     "There is nothing to compare with: write down what was really said.": (
         "견줄 글이 없습니다. 실제로 한 말을 적으세요."
     ),

@@ -1,7 +1,8 @@
 """What the server remembers of visitors goes with them.
 
 gradio keeps what every component last showed each of up to 10,000 sessions, also when the tab has
-been closed, and every call from a program is a session of its own (`state_holder.py`).
+been closed, and every call from a program is a session of its own (`state_holder.py`). What
+assistants send over MCP it writes to a file that it forgets, and so never deletes (`mcp.py`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradio import Blocks
     from gradio.state_holder import StateHolder
 
 
@@ -39,3 +41,21 @@ def forget(holder: StateHolder, keep: float) -> None:
             with holder.lock:
                 holder.session_data.pop(key, None)
                 holder.time_last_used.pop(key, None)
+
+
+def remember_files_of_assistants(demo: Blocks) -> None:
+    """From now on, recordings that come over MCP are swept like those that visitors upload."""
+    server = demo.mcp_server_obj
+    if server is None:
+        return
+    convert = server.convert_strings_to_filedata
+
+    def converted(value: Any, positions: list) -> Any:
+        made = convert(value, positions)
+        files = [each for each in made.values() if isinstance(each, dict) and "path" in each]
+        demo.upload_file_set.update(
+            each["path"] for each in files if not each["path"].startswith(("http:", "https:"))
+        )
+        return made
+
+    server.convert_strings_to_filedata = converted

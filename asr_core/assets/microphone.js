@@ -22,16 +22,23 @@ const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProces
 })`;
 
 let stop = null;
+let turn = 0; // a second click while the browser still asks takes the place of the first
 
 window.startMicrophone = async () => {
   stop?.();
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(() => null);
+  const mine = ++turn;
+  const stream = await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
   if (!stream) return null; // head.html says so
   const context = new AudioContext();
   const session = { key: crypto.randomUUID(), rate: context.sampleRate, pieces: [], first: 0 };
   const tape = [];
   const program = new Blob([RECORDER], { type: "text/javascript" });
   await context.audioWorklet.addModule(URL.createObjectURL(program));
+  if (mine !== turn) {
+    stream.getTracks().forEach((track) => track.stop());
+    context.close();
+    return null;
+  }
   const recorder = new AudioWorkletNode(context, "recorder", {
     channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0,
   });
