@@ -75,6 +75,8 @@ def main(argv: list[str]) -> int:
 
     # 5. Save, and measure before and after with the very code that will transcribe.
     training.save(trainer, options)
+    if not trainer.is_world_process_zero():  # with `torchrun`, one of several
+        return 0
     before, after = training.compare(options, fresh, folder, parts.test)
     print(evaluation.side_by_side(before, after))
     name = destination.id if destination else folder.resolve().name

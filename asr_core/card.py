@@ -84,8 +84,8 @@ def save(
     )
     parts = [
         _introduction(name, options, base),
-        _results(before, after, looked.shared),
-        _usage(name),
+        _results(before, after, looked.shared, arguments.load_best_model_at_end),
+        _usage(name, options.hangul),
         _data(options, looked),
         _errors(after),
         _training(options, arguments),
@@ -125,7 +125,7 @@ def _introduction(name: str, options: Options, base: str | None) -> str:
     )
 
 
-def _results(before: Evaluation | None, after: Evaluation, shared: int) -> str:
+def _results(before: Evaluation | None, after: Evaluation, shared: int, chosen: bool) -> str:
     def row(label: str, one: Evaluation) -> tuple[str, ...]:
         wer = (_share(one.wer), _span(one.wer_interval))
         return (label, *wer, _share(one.cer), _span(one.cer_interval))
@@ -138,6 +138,7 @@ def _results(before: Evaluation | None, after: Evaluation, shared: int) -> str:
     else:
         found = "Before, the model had no output layer for these characters. "
     seen = f"of which {shared:,} were trained on, too" if shared else "that were not trained on"
+    seen += "; the best checkpoint was chosen by them" if chosen else ""
     failed = f", {len(after.failed)} left out" if after.failed else ""
     return (
         "## Results\n\n"
@@ -148,14 +149,17 @@ def _results(before: Evaluation | None, after: Evaluation, shared: int) -> str:
     )
 
 
-def _usage(name: str) -> str:
+def _usage(name: str, hangul: str) -> str:
+    begin, end, composed = "", "", ""
+    if hangul == "jamo":  # which the pipeline leaves apart
+        begin, end, composed = 'normalize("NFC", ', ")", "from unicodedata import normalize\n\n"
     return f"""## How to use
 
 ```python
-from transformers import pipeline
+{composed}from transformers import pipeline
 
 transcriber = pipeline("automatic-speech-recognition", model="{name}")
-print(transcriber("speech.wav")["text"])
+print({begin}transcriber("speech.wav")["text"]{end})
 ```
 
 In a browser, with asr-core: `python app.py --model {name}`"""

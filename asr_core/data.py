@@ -131,7 +131,8 @@ def _header(path: str, separator: str) -> list[str]:
             f"{path} has {len(first[0])} columns in its second line but names {len(names)}: put "
             'transcripts with commas in quotes ("like, so").'
         )
-    return names
+    # As pandas reads it what it has written, and a spreadsheet that ends its lines with a comma.
+    return [name or f"Unnamed: {index}" for index, name in enumerate(names)]
 
 
 def _files(name: str) -> _Files | None:
@@ -182,7 +183,9 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
     feature = rows.features["audio"]
     if getattr(feature, "dtype", None) in STRINGS:
         found = datasets.Features(rows.features | {"audio": datasets.Audio(decode=False)})
-        rows = rows.map(_from, fn_kwargs={"start": start}, features=found)
+        # Never from the cache: what was not there, or was named otherwise, may be there now.
+        options = {"fn_kwargs": {"start": start}, "features": found}
+        rows = rows.map(_from, **options, load_from_cache_file=False)
     elif not isinstance(feature, datasets.Audio) and not (
         isinstance(feature, dict) and "bytes" in feature
     ):

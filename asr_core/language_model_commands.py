@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tune.add_argument(
         "--dataset", required=True, nargs="+", help="as for `evaluate`; several add up"
     )
+    tune.add_argument("--dataset_config", help="as in 'en-US', of every dataset")
+    tune.add_argument("--audio_column", help="column of recordings")
+    tune.add_argument("--text_column", help="column of transcripts")
     tune.add_argument("--split", help="as in 'test[:100]'; default: the test part if there is one")
     tune.add_argument("--max_samples", type=int, help="of each dataset, evenly picked")
     tune.add_argument("--beam", type=int, help="hypotheses to keep; more are slower")
@@ -59,10 +62,11 @@ def _tune(options: argparse.Namespace) -> int:
     if options.beam:
         known = known.with_weights(width=options.beam)
     recognizer = Recognizer(options.model, language_model="none")
-    rows = []
+    rows, columns = [], data.Columns(options.audio_column, options.text_column)
     for dataset in options.dataset:
-        names = data.splits(dataset)
-        part = data.load(dataset, split=options.split or data.test_split(names) or names[0])
+        names = data.splits(dataset, options.dataset_config)
+        split = options.split or data.test_split(names) or names[0]
+        part = data.load(dataset, options.dataset_config, split, columns)
         if options.max_samples and options.max_samples < len(part):
             part = part.select(range(0, len(part), -(-len(part) // options.max_samples)))
         rows += [part]

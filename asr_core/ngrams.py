@@ -16,6 +16,7 @@ import io
 import itertools
 import lzma
 import re
+import unicodedata
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ def encode(
     tokens = np.frombuffer(stream, np.int32)
     counts = np.bincount(tokens, minlength=len(numbers))
     names = np.array(list(numbers), dtype=object)
-    usable = np.array([word.replace("'", "").isalpha() for word in names])
+    usable = np.array([_is_word(word) for word in names])
     usable &= counts >= minimum
     usable[: len(SPECIAL)] = False
     chosen = np.flatnonzero(usable)
@@ -140,6 +141,12 @@ def encode(
     place = np.full(len(names), UNKNOWN, np.int32)
     place[[numbers[word] for word in vocabulary]] = np.arange(len(vocabulary))
     return vocabulary, place[tokens]
+
+
+def _is_word(text: str) -> bool:
+    """Letters and apostrophes, with the marks that many languages write vowels with."""
+    letters = text.replace("'", "")
+    return letters != "" and all(unicodedata.category(c)[0] in "LM" for c in letters)
 
 
 def count(tokens: np.ndarray, words: int, order: int) -> list[Level]:

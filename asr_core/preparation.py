@@ -54,7 +54,7 @@ class _Examine:
     limits: Limits
     spelling: text.Spelling
     files_state: int  # what is known of other files is not to be taken for these
-    version: int = 2  # of what is found out: the cache of `datasets` sees values, not code
+    version: int = 3  # of what is found out: the cache of `datasets` sees values, not code
 
     def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
         name = data.row_name(row, index)
@@ -84,10 +84,11 @@ class _Examine:
         }
 
     def _problem(self, row: dict[str, Any], labels: list[int], length: int, seconds: float) -> str:
-        unknown = self.processor.tokenizer.unk_token_id
+        tokenizer = self.processor.tokenizer
+        unspelt = (tokenizer.unk_token_id, getattr(tokenizer, "word_delimiter_token_id", None))
         if not (row["transcription"] or "").strip():
             return "without a transcript"
-        if all(label == unknown for label in labels):
+        if all(label in unspelt for label in labels):
             return "without a character the model can spell"
         if seconds < self.limits.shortest:
             return f"shorter than {self.limits.shortest:g} s"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -63,7 +64,13 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
         path = Path(folder, "vocab.json")
         path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(str(path))
-    extractor = AutoFeatureExtractor.from_pretrained(where)
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"'{options.model}' does not say how it takes sound, a preprocessor_config.json is "
+            f"missing or broken ({str(error).splitlines()[0]}): fetch it again."
+        ) from error
     if extractor.model_input_names[0] == "input_features":
         return Wav2Vec2BertProcessor(extractor, tokenizer)
     return Wav2Vec2Processor(extractor, tokenizer)
@@ -91,7 +98,7 @@ def load_model(
             ignore_mismatched_sizes=True,
             use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"'{options.model}' cannot be loaded: {str(error).splitlines()[0]}"
         ) from error

@@ -16,6 +16,7 @@ from asr_core.preparation import Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12
+FOREIGN = 0.2  # share of <unk> from which another vocabulary is wanted
 BINS = 20  # of the histogram of durations
 
 
@@ -75,6 +76,10 @@ class Report:
                     f"damaged, but in {name}: {len(part.damaged):,} that may not say all of their "
                     f"transcript ({_some(part.damaged)})"
                 )
+        if max(self.train.unknown_share, self.test.unknown_share) > FOREIGN:
+            lines.append(
+                "The model cannot spell much of this: --vocabulary data makes it learn to."
+            )
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
         outside = Counter(self.train.outside) + Counter(self.test.outside)

@@ -12,6 +12,8 @@ from typing import Any
 from asr_core.errors import OptionError
 
 APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'"})
+# The vowel of Thai and Lao that NFKC takes apart, though everybody writes it as one character.
+AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")  # <pad> is CTC's blank, in column 0
 DELIMITER = "|"  # stands for the space between words
 
@@ -72,6 +74,8 @@ def normalize(text: str, spelling: Spelling) -> str:
     letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners).
     """
     text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
+    for apart, vowel in AM.items():
+        text = text.replace(apart, vowel)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
     if spelling.punctuation == "remove":
         text = "".join(
@@ -80,7 +84,7 @@ def normalize(text: str, spelling: Spelling) -> str:
     else:
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     if spelling.case == "lower":
-        text = text.lower()
+        text = text.replace("İ", "i").lower()  # else its dot becomes a letter of its own
     elif spelling.case == "upper":
         text = text.upper()
     if spelling.hangul == "jamo":

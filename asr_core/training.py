@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
-    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PrinterCallback,
@@ -30,12 +29,12 @@ from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
 from asr_core.flags import Options
-from asr_core.watch import Diary, Interruption, Watch
+from asr_core.watch import Diary, Interruption, Patience, Watch
 
 BEGUN = "begun.json"
 LASTING = (  # options that a run cannot change on its way
-    "model dataset dataset_config train_split audio_column text_column vocabulary case punctuation "
-    "hangul"
+    "model dataset dataset_config train_split eval_split test_size audio_column text_column "
+    "vocabulary case punctuation hangul language_model"
 ).split()
 
 log = logging.getLogger(__name__)
@@ -192,7 +191,7 @@ def make_trainer(
     # One line of our own at each log instead of a dictionary.
     trainer.remove_callback(PrinterCallback)
     if options.patience:
-        trainer.add_callback(EarlyStoppingCallback(options.patience))
+        trainer.add_callback(Patience(options.patience))
     return trainer
 
 
@@ -216,7 +215,9 @@ class Measure:
         tokenizer = self.processor.tokenizer
         blank = tokenizer.pad_token_id
         # The Trainer joins batches of different lengths with -100, which must not spell anything.
-        ids = np.where(prediction.predictions == IGNORED, blank, prediction.predictions)
+        # Nor does <unk>, which nobody will read: else it would be right where it is the label.
+        nothing = [id for id in (IGNORED, tokenizer.unk_token_id) if id is not None]
+        ids = np.where(np.isin(prediction.predictions, nothing), blank, prediction.predictions)
         labels = np.where(prediction.label_ids == IGNORED, blank, prediction.label_ids)
         # A Korean model may spell jamo: what is compared is what people will read.
         hypotheses = [text.compose(h) for h in tokenizer.batch_decode(ids)]
@@ -236,6 +237,11 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     fresh run would overwrite one that was cut short.
     """
     folder = Path(arguments.output_dir)
+    if not options.resume and Path(options.model).expanduser().resolve() == folder.resolve():
+        raise OptionError(
+            f"--model {options.model} is the folder that --output_dir would overwrite: choose "
+            "another --output_dir."
+        )
     if not options.resume:
         if any(folder.glob("checkpoint-*")):
             raise OptionError(
@@ -248,7 +254,7 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
         raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
     begun = folder / BEGUN
     before = json.loads(begun.read_text("utf-8")) if begun.exists() else {}
-    for name, now in _lasting(options).items():
+    for name, now in _lasting(options, arguments).items():
         if before.get(name, now) != now:
             raise OptionError(
                 f"{folder} began with --{name} {before[name]}, not {now}: give the same again to "
@@ -262,11 +268,12 @@ def begin(options: Options, arguments: TrainingArguments) -> None:
     """Write down what must be the same when this run is resumed."""
     folder = Path(arguments.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / BEGUN, _lasting(options))
+    _write(folder / BEGUN, _lasting(options, arguments))
 
 
-def _lasting(options: Options) -> dict[str, str | None]:
-    return {name: getattr(options, name) for name in LASTING}
+def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
+    """The seed as well, as it parts the rows into those learnt from and those measured on."""
+    return {name: getattr(options, name) for name in LASTING} | {"seed": arguments.seed}
 
 
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
@@ -331,6 +338,7 @@ def save(trainer: CTCTrainer, options: Options) -> Path:
     """Model and processor in the output folder, with the configuration and the course of it."""
     folder = Path(trainer.args.output_dir)
     trainer.save_model()
+    trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
     trainer.processing_class.save_pretrained(folder)
     record = {**asdict(options), **trainer.args.to_sanitized_dict()}
     _write(

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,9 @@ COLLAPSED = (
     "frames blank after {step} steps. If this does not change soon, raise --learning_rate (now "
     "{rate:g}; 1e-4 to 3e-4 suits a fresh head), train longer, or add data: an hour or more."
 )
+
+
+EMPTY = 0.9  # share of empty hypotheses from which a model is said to say nothing
 
 
 class Watch(TrainerCallback):
@@ -82,7 +85,7 @@ class Watch(TrainerCallback):
         empty = (metrics or {}).get("eval_empty_hypotheses", 0.0)
         # Every training from a fresh head begins blank; past the warm-up it should not be.
         warm = state.global_step > args.get_warmup_steps(state.max_steps)
-        if empty > 0.9 and warm:
+        if empty > EMPTY and warm:
             sentence = COLLAPSED.format(
                 empty=empty,
                 blank=metrics["eval_blank_frames"],
@@ -96,6 +99,21 @@ class Watch(TrainerCallback):
         seconds = (time.monotonic() - began) / max(1, state.global_step - step)
         minutes, seconds = divmod(round(seconds * (state.max_steps - state.global_step)), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+class Patience(EarlyStoppingCallback):
+    """Ends the training, and says so, when it gets no better; it waits for the first words."""
+
+    def on_evaluate(self, args, state, control, metrics, **rest):
+        if metrics.get("eval_empty_hypotheses", 0.0) > EMPTY:
+            return
+        super().on_evaluate(args, state, control, metrics, **rest)
+        if control.should_training_stop:
+            log.info(
+                "The training ends here: %s was no better at %d evaluations in a row.",
+                args.metric_for_best_model.removeprefix("eval_").upper(),
+                self.early_stopping_patience,
+            )
 
 
 class Diary(TrainerCallback):

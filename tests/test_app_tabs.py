@@ -72,6 +72,31 @@ def test_nothing_is_heard_without_a_microphone(visit):
     assert live.is_visible("#live-record")
 
 
+def test_without_https_there_is_no_microphone_and_no_riddle(visit):
+    live = tab(visit, "Live")
+    live.evaluate("() => Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    live.click("#live-record")
+    assert notice(live, "problem", "live").startswith("There is no recording yet")
+
+
+def test_a_double_click_starts_one_microphone_that_stop_ends(visit):
+    live = tab(visit, "Live")
+    live.evaluate(
+        "() => { window.streams = []; const ask = navigator.mediaDevices.getUserMedia"
+        ".bind(navigator.mediaDevices); navigator.mediaDevices.getUserMedia = async (wish) => "
+        "{ const stream = await ask(wish); window.streams.push(stream); return stream; }; }"
+    )
+    live.dblclick("#live-record")
+    live.wait_for_function("document.activeElement.id === 'live-stop'")
+    live.wait_for_function("window.streams.length === 2")
+    live.wait_for_selector("#live-words .word")
+    live.click("#live-stop")
+    live.wait_for_function(
+        "window.streams.every((stream) => stream.getTracks()[0].readyState === 'ended')"
+    )
+    notice(live, "done", "live")
+
+
 def test_stop_at_once(visit):
     live = tab(visit, "Live")
     live.click("#live-record")
@@ -98,6 +123,18 @@ def test_several_files_and_one_archive(visit, tmp_path):
     with zipfile.ZipFile(saved.value.path()) as zipped:
         assert len(zipped.namelist()) == 10
         assert words(zipped.read(next(n for n in zipped.namelist() if n.endswith(".txt"))).decode())
+
+
+def test_files_that_are_added_while_others_are_heard_are_heard_too(app, visit, tmp_path):
+    first, second = [clip.path for clip in page.samples(tmp_path, 2)]
+    files = tab(visit, "Files")
+    with app.standing_still():
+        files.set_input_files("#files input[type=file]", first)
+        files.wait_for_timeout(500)
+    files.wait_for_selector("#files-table tr:nth-child(1)")
+    files.set_input_files("#files input[type=file]", second)
+    files.wait_for_selector("#files-table tbody tr:nth-child(2)")
+    assert notice(files, "done", "files") == "2 of 2 transcribed."
 
 
 def test_no_files_to_transcribe(visit):

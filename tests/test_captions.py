@@ -124,6 +124,10 @@ def test_what_our_page_sends_is_taken():
         ["key", RATE, 0, "no base64", False],
         ["key", RATE, 0, "AAAA", False],
         ["key", RATE, 0, 7, False],
+        ["key", -1, 0, "", False],  # of which no sound ever waits too long
+        ["key", float("inf"), 0, "", False],
+        ["key", RATE, float("inf"), "", False],
+        ["key", RATE, -9, "", False],
     ],
 )
 def test_what_our_page_would_never_send_is_refused(message):
@@ -165,6 +169,25 @@ def test_stop_without_sound():
     session.put(RATE, 0, pcm(babble(0)), True)
     *_, last = captions.listen(Engine(Ear()), session)
     assert "There is no recording yet" in last.notice
+
+
+def test_what_was_heard_before_a_failure_stays():
+    class Failing(Ear):
+        windows = 0
+
+        def forward(self, batch):
+            self.windows += 1
+            if self.windows > 6:
+                raise RuntimeError("the memory is full")
+            return super().forward(batch)
+
+    session = Session()
+    browser(session, pcm(babble(20)))
+    *_, before, last = captions.listen(Engine(Failing()), session)
+    assert before.words
+    assert [text for text, *_ in last.words] == [text for text, *_ in before.words]
+    assert last.transcript.text == " ".join(text for text, *_ in before.words)
+    assert "problem" in last.notice and not last.running
 
 
 def test_a_model_that_does_not_come():

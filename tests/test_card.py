@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +180,22 @@ def test_it_says_how_to_use_the_model(write):
     text = write(name="me/mine").text
     assert 'pipeline("automatic-speech-recognition", model="me/mine")' in text
     assert "python app.py --model me/mine" in text
+
+
+def test_its_example_joins_jamo_to_syllables(write, monkeypatch):
+    text = write("--hangul", "jamo", "--vocabulary", "data").text
+    example = text.split("```python\n")[1].split("```")[0]
+    apart = unicodedata.normalize("NFD", "안녕하세요")
+    monkeypatch.setattr("transformers.pipeline", lambda *_, **__: lambda _: {"text": apart})
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written):
+        exec(example, {})
+    assert written.getvalue() == "안녕하세요\n"
+
+
+def test_it_says_that_the_checkpoint_was_chosen_by_what_is_measured(write):
+    assert "chosen by them" in write().text
+    assert "chosen by them" not in write("--load_best_model_at_end", "false").text
 
 
 def test_pictures_are_shown_where_there_are_any(write, tmp_path):

@@ -307,6 +307,28 @@ def test_numbers_and_truths_stay_what_was_said(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        b",file_name,transcription\n0,a.wav,hello\n",  # as pandas writes it
+        b"file_name,transcription,\na.wav,hello,\n",  # as some spreadsheets do
+    ],
+)
+def test_a_column_without_a_name_does_no_harm(tmp_path, written):
+    rows = data.load(metadata(tmp_path, written))
+    assert rows["transcription"][:] == ["hello"]
+    assert rows[0]["audio"]["path"].endswith("a.wav")
+
+
+def test_recordings_that_come_later_are_found(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,transcription\nclips\\a.wav,hello\n")
+    assert data.files_state(data.load(str(tmp_path))) == 0
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(recordings.sound(1.0))
+    (row,) = data.load(str(tmp_path))
+    assert audio.load(data.row_source(row), 16_000).size == 16_000
+
+
+@pytest.mark.parametrize(
     ("lies", "written"),
     [("한글.wav", "한글.wav"), ("clips/a.wav", "clips\\a.wav")],
 )

@@ -238,6 +238,13 @@ def test_build_says_how_large_the_result_is(text, tmp_path, capsys):
     assert language_model.load(output).order == 2
 
 
+@pytest.mark.parametrize("written", ["हिन्दी में बोलिए", "தமிழ் மொழி", "น้ำ ครับ", "مُحَمَّد كِتَاب"])
+def test_vowels_that_are_marks_belong_to_words(written):
+    vocabulary, tokens = ngrams.encode(iter([written.split()]))
+    assert set(written.split()) <= set(vocabulary)
+    assert ngrams.UNKNOWN not in tokens
+
+
 def test_numbers_of_ngrams_are_those_of_the_text():
     words, tokens = ngrams.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
     levels = ngrams.count(tokens, len(words), 3)

@@ -44,7 +44,7 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
         "broken.wav": (good[:20], "cannot be read"),
         "text.wav": (b"this is not sound at all", "cannot be read"),
         "nothing.wav": (recordings.sound(0), "holds nothing"),
-        "foreign.wav": (good, "안녕"),
+        "foreign.wav": (good, "안 녕"),
         "fast.wav": (good, "more characters than there are frames in such a short recording"),
         "repeats.wav": (good, "zz" * 20),  # 40 characters, but 79 frames with their blanks
         "cut.wav": (good[: len(good) * 3 // 4], "cut short but there"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoModelForCTC, AutoProcessor
 
 import train
 from asr_core import pretrained
+from asr_core.errors import ModelError
 from asr_core.flags import parse
 from asr_core.models import EMBEDDED_FOLDER
 
@@ -69,6 +71,15 @@ def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):
     assert train.main([*flags.split(), "--dry_run"]) == 0
     assert {path: path.read_bytes() for path in before} == before
     assert (out / "language_model").exists()
+
+
+@pytest.mark.parametrize("broken", ["model.safetensors", "processor_config.json"])
+def test_a_model_that_was_cut_short_is_told_in_a_sentence(tmp_path, broken):
+    folder = tiny.wav2vec2(tmp_path)
+    (folder / broken).write_bytes((folder / broken).read_bytes()[:100])
+    flags = f"--preset quickstart --model {folder} --output_dir {tmp_path / 'out'} --dry_run"
+    with pytest.raises(ModelError, match=re.escape(str(folder))):
+        train.main([*flags.split(), "--vocabulary", "data"])
 
 
 def test_what_is_shorter_than_a_mask_is_left_out(tmp_path):

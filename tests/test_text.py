@@ -25,6 +25,9 @@ LOWER = text.Spelling(case="lower")
         ("cafe\u0301", LOWER, "café"),
         ("हिन्दी में", LOWER, "हिन्दी में"),
         ("ภาษาไทย", LOWER, "ภาษาไทย"),
+        ("น้ำ ทำ", LOWER, "น้ำ ทำ"),  # with one character for am, as everybody writes it
+        ("ນ້ຳ", LOWER, "ນ້ຳ"),
+        ("İstanbul", LOWER, "istanbul"),
         ("東京、大阪。", LOWER, "東京 大阪"),
         ("안녕하세요!", LOWER, "안녕하세요"),
         ("Wort\u00adtrennung", LOWER, "worttrennung"),

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from transformers import AutoModelForCTC, AutoProcessor, EvalPrediction
+from transformers import (
+    AutoModelForCTC,
+    AutoProcessor,
+    EvalPrediction,
+    TrainerControl,
+    TrainerState,
+)
 
 from asr_core import (
     augmentation,
@@ -20,6 +26,7 @@ from asr_core import (
     pretrained,
     text,
     training,
+    watch,
 )
 from asr_core.errors import OptionError
 from asr_core.flags import parse
@@ -186,6 +193,42 @@ def test_rows_joined_with_padding_spell_nothing_more(tmp_path):
     assert measured["empty_hypotheses"] == 0.0
 
 
+def test_what_cannot_be_spelt_is_not_right_because_it_was_learnt(tmp_path):
+    processor = AutoProcessor.from_pretrained(tiny.wav2vec2(tmp_path))
+    unknown = processor.tokenizer.unk_token_id
+    ids = np.array([[unknown, 0, unknown, 0]])
+    measured = training.Measure(processor)(EvalPrediction(ids, np.array([[unknown, unknown]])))
+    assert measured["wer"] == measured["cer"] == measured["empty_hypotheses"] == 1.0
+
+
+def evaluations(patience: watch.Patience, *metrics: tuple[float, float]) -> int:
+    """After how many evaluations, of (CER, share of empty hypotheses), training ends."""
+    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
+    state, control = TrainerState(), TrainerControl()
+    for number, (cer, empty) in enumerate(metrics, 1):
+        found = {"eval_cer": cer, "eval_wer": 1.0, "eval_empty_hypotheses": empty}
+        patience.on_evaluate(arguments, state, control, found)
+        if control.should_training_stop:
+            return number
+        if state.best_metric is None or cer < state.best_metric:
+            state.best_metric = cer
+    return 0
+
+
+def test_patience_waits_for_the_first_words_and_says_why_it_ends(caplog):
+    caplog.set_level("INFO", logger="asr_core")
+    silent, first, better, worse = (1.0, 1.0), (0.9, 0.2), (0.8, 0.0), (0.85, 0.0)
+    assert evaluations(watch.Patience(2), *[silent] * 9, first, better) == 0
+    assert evaluations(watch.Patience(2), *[silent] * 9, first, better, worse, worse, better) == 13
+    assert "The training ends here: CER was no better at 2 evaluations" in caplog.text
+
+
+def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
+    flags = ["--preset", "teach", "--model", f"{tmp_path}/", "--output_dir", str(tmp_path)]
+    with pytest.raises(OptionError, match="would overwrite"):
+        training.starting_point(*parse(flags))
+
+
 def test_only_the_best_columns_are_kept_of_an_evaluation():
     logits = torch.randn(2, 5, 32)
     kept = training.most_probable((logits, None), torch.zeros(2, 3))
@@ -275,3 +318,8 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     assert training.starting_point(*again) == tmp_path / "checkpoint-5"
     with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
         training.starting_point(*parse([*flags, "sample", "--resume"]))
+    for other in ("--test_size 9", "--seed 7", "--language_model none", "--eval_split test"):
+        # Else what was learnt from would be measured on, or the language model be lost.
+        changed = [*flags, "my/recordings", "--resume", *other.split()]
+        with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
+            training.starting_point(*parse(changed))

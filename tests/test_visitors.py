@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.request
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -13,7 +14,8 @@ from gradio.state_holder import StateHolder
 import app
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
-from asr_core.visitors import forget
+from asr_core.transcribe_tab import SAMPLES
+from asr_core.visitors import forget, remember_files_of_assistants
 
 
 def test_programs_and_closed_tabs_are_forgotten_in_time():
@@ -33,6 +35,28 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
     assert holder["open"][said._id] == "what was said in open"
     assert deleted == ["what was said in closed"]
+
+
+def test_sample_clips_do_not_lie_where_recordings_are_swept():
+    demo = app.build(Engine("embedded"))
+    (load,) = (fn.fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "load_example")
+    chosen = load(0)
+    path = Path(chosen["value"]["path"] if "value" in chosen else chosen["path"])
+    assert path.is_relative_to(SAMPLES.name) and path.exists()
+
+
+def test_recordings_of_assistants_are_swept_like_any_other(monkeypatch, tmp_path):
+    from gradio import mcp
+
+    monkeypatch.setattr(mcp, "DEFAULT_TEMP_DIR", str(tmp_path))
+    demo = app.build(Engine("embedded"))
+    demo.mcp_server_obj = mcp.GradioMCPServer(demo)
+    remember_files_of_assistants(demo)
+    sent = {"recording": "data:audio/wav;base64,AAAA", "format": "srt"}
+    made = demo.mcp_server_obj.convert_strings_to_filedata(sent, [["recording"]])
+    (kept,) = (str(path) for path in tmp_path.rglob("*") if path.is_file())
+    assert made["recording"]["path"] == kept and made["format"] == "srt"
+    assert kept in demo.upload_file_set
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
