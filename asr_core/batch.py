@@ -6,7 +6,7 @@ import io
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -29,14 +29,16 @@ class Batch(NamedTuple):
     notice: str
     transcripts: list[Transcript]
     running: bool
+    lines: tuple[Line, ...] = ()
 
 
 class Line(NamedTuple):
-    """A line of the table; `state` is HTML, the rest is text."""
+    """A line of the table; `state` is HTML, name and result are text."""
 
     name: str
     state: str
     result: str = ""
+    running: bool = True
 
 
 def transcribe_files(
@@ -50,7 +52,8 @@ def transcribe_files(
     lines = [Line(Path(path).name, waiting) for path in paths]
     finished: list[Transcript] = []
     if not engine.ready(wish.model):
-        yield Batch(table(lines, language), page.notice("busy", say("loading", language)), [], True)
+        said = page.notice("busy", say("loading", language))
+        yield Batch(table(lines, language), said, [], True, tuple(lines))
     fresh = -TOUCH
     for index, path in enumerate(paths):
         for view in page.transcribe(engine, path, language, wish):
@@ -64,16 +67,23 @@ def transcribe_files(
                 shown = "… " * (len(heard) > HEAD) + heard[-HEAD:]
             else:
                 shown = heard[:HEAD] + " …" * (len(heard) > HEAD)
-            lines[index] = Line(lines[index].name, view.notice, shown)
+            lines[index] = Line(lines[index].name, view.notice, shown, view.running)
             if not view.running and view.transcript and view.transcript.complete:
                 finished.append(view.transcript)
             said = say("files_done", language, done=len(finished), count=len(paths))
             running = view.running or index + 1 < len(paths)
             kind = "busy" if running else "done"
-            yield Batch(table(lines, language), page.notice(kind, said), [*finished], running)
+            shown = table(lines, language)
+            yield Batch(shown, page.notice(kind, said), [*finished], running, tuple(lines))
 
 
-def table(lines: list[Line], language: str = "en") -> str:
+def cancelled(lines: Iterable[Line], language: str = "en") -> str:
+    """The table when nobody wants to wait for what is not finished."""
+    said = page.notice("done", say("cancelled", language))
+    return table([line._replace(state=said) if line.running else line for line in lines], language)
+
+
+def table(lines: Sequence[Line], language: str = "en") -> str:
     """HTML of the files and what became of them."""
     keys = ("file", "state", "result")
     titles = "".join(f'<th scope="col">{say(key, language)}</th>' for key in keys)

@@ -30,7 +30,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     notice = gr.HTML(elem_id="files-notice", js_on_load=LIVE_REGION)
     table = gr.HTML(elem_id="files-table")
     save = gr.Button(i18n("files_zip"), size="sm", elem_id="files-zip")
-    finished, file = gr.State([]), gr.JSON(visible=False)
+    finished, lines, file = gr.State([]), gr.State(()), gr.JSON(visible=False)
 
     @gpu
     def transcribe(paths: list[str] | None, wish: Wish, language: str):
@@ -41,11 +41,12 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         engine.fetch(wished.model)
         for made in transcribe(paths, wished, page.spoken(request)):
             cancellable = gr.Button(visible=made.running)
-            yield made.table, made.notice, made.transcripts, cancellable
+            yield made.table, made.notice, made.transcripts, made.lines, cancellable
 
-    def on_cancel(request: gr.Request):
-        said = page.notice("done", say("cancelled", page.spoken(request)))
-        return said, gr.Button(visible=False)
+    def on_cancel(lines: tuple[batch.Line, ...], request: gr.Request):
+        language = page.spoken(request)
+        said = page.notice("done", say("cancelled", language))
+        return batch.cancelled(lines, language) if lines else "", said, gr.Button(visible=False)
 
     def on_save(transcripts: list[Transcript], request: gr.Request):
         if not transcripts:
@@ -56,7 +57,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         [files.upload, start.click],
         on_files,
         [files, *wishes],
-        [table, notice, finished, cancel],
+        [table, notice, finished, lines, cancel],
         trigger_mode="always_last",  # files that are added meanwhile are not forgotten
         show_progress="minimal",
         show_progress_on=notice,
@@ -65,7 +66,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         api_visibility="private",
     )
     cancel.click(None, cancels=run, api_visibility="private").then(
-        on_cancel, outputs=[notice, cancel], api_visibility="private"
+        on_cancel, lines, [table, notice, cancel], api_visibility="private"
     )
     save.click(
         on_save, finished, [file, notice], show_progress="hidden", api_visibility="private"

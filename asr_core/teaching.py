@@ -168,11 +168,12 @@ def _lines(entries: list[dict], language: str) -> tuple[list[Point], list[Point]
 def _progress(entry: dict, seconds: float, language: str) -> str:
     """How far it is after `seconds`, with the time left as soon as that can be told."""
     step, steps = entry["step"], entry["steps"]
-    bar = f'<progress value="{step}" max="{steps}"></progress>'
     key, left = "teach_step", ""
     if step:
         key, left = "teach_left", page.clock(seconds / step * (steps - step))
-    return page.notice("busy", say(key, language, step=step, steps=steps, left=left), bar)
+    said = say(key, language, step=step, steps=steps, left=left)
+    bar = f'<progress aria-label="{said}" value="{step}" max="{steps}"></progress>'
+    return page.notice("busy", said, bar)
 
 
 def _check(returncode: int, folder: Path) -> None:

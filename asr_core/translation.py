@@ -100,6 +100,8 @@ KOREAN = {
         "언어 모델 {name}: 다른 글자로 만든 것이라 낱말 {all}개 가운데 {few}개만 적을 수 있습니다. "
         "모델의 언어로 된 글로 다시 만드세요."
     ),
+    # preparation, when one teaches in a script that the model cannot spell
+    "No row of the dataset can be used: {reasons}.": "배울 수 있는 문장이 없습니다: {reasons}.",
     # engine, models: what a host may have got wrong, and the Hub out of reach
     "The model '{name}' is not one of those offered here.": (
         "'{name}': 여기에서 고를 수 있는 모델이 아닙니다."

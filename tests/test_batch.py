@@ -37,6 +37,15 @@ def test_a_bad_file_fails_alone(monkeypatch):
     assert not last.running
 
 
+def test_of_a_cancelled_batch_what_is_finished_stays_and_the_rest_waits_no_longer(monkeypatch):
+    views = transcribe(monkeypatch, "one.wav", "two.wav", "three.wav")
+    view = next(view for view in views if "ONE" in view.table and "waiting" in view.table)
+    table = batch.cancelled(view.lines)
+    assert "ONE" in table and "three.wav" in table
+    assert "waiting" not in table and "busy" not in table
+    assert table.count("Cancelled") == 2
+
+
 def test_files_wait_for_their_turn_in_the_table(monkeypatch):
     first, *_ = transcribe(monkeypatch, "one.wav", "two.wav")
     assert first.running

@@ -103,6 +103,24 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert 0 < (old - new).abs().max() < 0.002  # one small step from where it stood
 
 
+def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):
+    from transformers import Wav2Vec2ForCTC
+
+    from asr_core.recipe import __main__ as recipe
+    from asr_core.recipe import pretrain
+
+    for name, level in (("one", 1.0), ("other", 2.0)):
+        model = Wav2Vec2ForCTC(pretrain.config())
+        torch.nn.init.constant_(model.lm_head.bias, level)
+        pretrain.save(model, pretrain.processor(tmp_path / name), tmp_path / name)
+    both = [str(tmp_path / name) for name in ("one", "other")]
+    assert recipe.main(["average", *both, "--output", str(tmp_path / "mean")]) == 0
+    mean = Wav2Vec2ForCTC.from_pretrained(tmp_path / "mean", dtype=torch.float32)
+    assert mean.lm_head.bias.tolist() == [1.5] * 32
+    assert recipe.main(["average", str(tmp_path), "--output", str(tmp_path / "mean")]) == 1
+    assert "is no model that this made" in capsys.readouterr().err
+
+
 def test_some_batches_hold_half_a_minute_of_joined_utterances(corpora, tmp_path):
     from asr_core.recipe import pretrain
     from asr_core.recipe.batches import Batches

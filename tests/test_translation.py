@@ -14,7 +14,9 @@ from asr_core.recognizer import Recognizer
 from asr_core.translation import KOREAN, translate
 
 PACKAGE = Path(models.__file__).parent
-MODULES = "audio resampling recognizer lexicon comparison engine models lesson page".split()
+MODULES = (
+    "audio resampling recognizer lexicon comparison engine models lesson page preparation".split()
+)
 HOSTS_ONLY = {"hardware"}  # functions whose errors end the command before there is a page
 
 

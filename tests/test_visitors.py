@@ -40,8 +40,8 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
 def test_sample_clips_do_not_lie_where_recordings_are_swept():
     demo = app.build(Engine("embedded"))
     (load,) = (fn.fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "load_example")
-    chosen = load(0)
-    path = Path(chosen["value"]["path"] if "value" in chosen else chosen["path"])
+    (clips,) = (each for each in demo.blocks.values() if each.get_block_name() == "dataset")
+    path = Path(load((0, clips.raw_samples[0]))["value"]["path"])
     assert path.is_relative_to(SAMPLES.name) and path.exists()
 
 

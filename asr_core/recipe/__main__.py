@@ -60,6 +60,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     export.add_argument("--output", type=Path, default=EMBEDDED_FOLDER)
 
+    mean = commands.add_parser("average", help="the mean of a model and what was made of it")
+    mean.add_argument("models", type=Path, nargs="+", metavar="MODEL")
+    mean.add_argument("--output", type=Path, required=True)
+
     sample = commands.add_parser("sample", help="speak the embedded data set anew")
     sample.add_argument("--output", type=Path, default=SAMPLE_FOLDER)
 
@@ -106,6 +110,10 @@ def _run(options: argparse.Namespace, settings: type) -> None:
         from asr_core.recipe.pretrain import export
 
         export(options.checkpoint, options.output)
+    elif options.command == "average":
+        from asr_core.recipe.pretrain import average
+
+        average(options.models, options.output)
     else:
         from asr_core.recipe.sample import make_sample
 
