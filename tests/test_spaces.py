@@ -56,7 +56,8 @@ def test_every_package_that_is_imported_is_pinned():
                 imported.add(node.module.split(".")[0])
     imported -= {*sys.stdlib_module_names, "asr_core", "train"}
     imported -= {"spaces"}  # only there on ZeroGPU, which brings it
-    imported -= {"ttspico", "hibari", "onnx", "onnxruntime"}  # only for who makes the embedded model
+    # Only for who makes the embedded model.
+    imported -= {"ttspico", "hibari", "onnx", "onnxruntime"}
     packages = packages_distributions()
     pinned = {name.lower().replace("-", "_") for name in PINS}
     missing = {
