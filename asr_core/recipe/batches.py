@@ -63,7 +63,7 @@ def _read(path: Path, part: int) -> list[tuple[np.ndarray, str]]:
     """One of `PARTS` of a file: samples in 16 bits, as all of them stay in memory, and letters."""
     table = pq.read_table(path, columns=["audio", "transcription"])
     utterances = []
-    for row in table.take(list(range(part, table.num_rows, PARTS))).to_pylist():
+    for row in table.take(np.arange(part, table.num_rows, PARTS)).to_pylist():
         samples = _decode(row["audio"]["bytes"])
         if len(samples) <= LONGEST * SAMPLE_RATE:
             letters = text.normalize(row["transcription"], SPELLING)

@@ -118,6 +118,8 @@ def synthesize(
     texts = sentences(text)
     if not texts:
         raise DataError(f"There is no text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
+    if kokoro:
+        Kokoro(kokoro)  # what is missing is told here: a pool would begin its processes for ever
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
     with multiprocessing.Pool(processes, _adopt, (texts, kokoro)) as pool:
