@@ -173,11 +173,11 @@ def test_stop_without_sound():
 
 def test_what_was_heard_before_a_failure_stays():
     class Failing(Ear):
-        windows = 0
+        passes = 0
 
         def forward(self, batch):
-            self.windows += 1
-            if self.windows > 40:
+            self.passes += 1
+            if self.passes > 40:
                 raise RuntimeError("the memory is full")
             return super().forward(batch)
 
