@@ -17,8 +17,10 @@ def sentence(error: AsrError | OSError) -> str:
     """What to say of an error that ends a command; of one of the system's, the file and why."""
     if isinstance(error, AsrError):
         return str(error)
+    if not error.strerror:  # a library's, in its own words
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
     name = printable(error.filename) if error.filename else "A file"
-    return f"{name} cannot be used: {(error.strerror or str(error)).lower()}."
+    return f"{name} cannot be used: {error.strerror.lower()}."
 
 
 class AsrError(Exception):

@@ -63,18 +63,18 @@ def test_whatever_is_written_is_what_is_kept_in_order(text):
     assert all(0 <= time <= HEARD.duration for time in times)
 
 
-@pytest.mark.parametrize("place", [0, 5, 10])
+@pytest.mark.parametrize("place", [0, 10, 20])
 def test_a_sentence_where_there_is_no_pause_can_still_be_read(place):
-    heard = [Word(f"WORD{i}", 0.4 * i, 0.4 * i + 0.4, 0.9) for i in range(10)]
-    transcript = Transcript(tuple(heard), 4.0)
+    heard = [Word(f"WORD{i}", 0.4 * i, 0.4 * (i + 1), 0.9) for i in range(20)]
+    transcript = Transcript(tuple(heard), 8.0)
     missed = "and here comes what nobody heard".split()
     said = transcript.text.split()
     words = edited(transcript, " ".join(said[:place] + missed + said[place:])).words
     assert [word.text for word in words[place : place + 6]] == missed
     assert all(word.end - word.start > 0.049 * len(word.text) for word in words)
     times = [time for word in words for time in (word.start, word.end)]
-    assert times == sorted(times) and times[-1] <= 4.0
-    far = [word for word in words if word.text == ("WORD0" if place else "WORD9")]
+    assert times == sorted(times) and times[-1] <= 8.0
+    far = [word for word in words if word.text == ("WORD0" if place else "WORD19")]
     assert far[0] in heard  # who is not near keeps its time
     for cue in cues(replace(transcript, words=words)):
         assert cue.end - cue.start >= 400
@@ -82,8 +82,8 @@ def test_a_sentence_where_there_is_no_pause_can_still_be_read(place):
 
 def test_a_word_said_again_and_again_is_corrected_at_once():
     many = Transcript(tuple(Word("NO", float(i), i + 0.5, 0.9) for i in range(3_000)), 3_000.0)
-    words = edited(many, " ".join("yes" if i % 3 else "no" for i in range(3_000))).words
-    assert len(words) == 3_000
+    corrected = " ".join("yes" if i % 3 else "no" for i in range(3_000))
+    assert edited(many, corrected).text == corrected
 
 
 def test_words_where_none_were_heard():

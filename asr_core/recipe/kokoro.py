@@ -18,10 +18,9 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from asr_core.errors import DataError
-from asr_core.recipe.voices import SAMPLE_RATE, Voice
+from asr_core.recipe.voices import Voice, as_heard
 
 RATE = 24_000  # Hz, of what the model says
 PHONEMES = 400  # that it takes at once; it was made for 510
@@ -60,7 +59,7 @@ class Kokoro:
         return draw(rng, sorted(self.styles))
 
     def speak(self, text: str, voice: Voice) -> np.ndarray:
-        """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`."""
+        """`text` spoken by `voice`: as `voices.speak` does it."""
         spelt = self.phonemes[voice.name.startswith("b")](text)
         ids = [self.ids[phoneme] for phoneme in spelt if phoneme in self.ids][:PHONEMES]
         # Spoken slower and played faster, the vocal tract gets shorter, as with hibari.
@@ -71,9 +70,7 @@ class Kokoro:
             "speed": np.array([voice.speed / shorter], np.float32),
         }
         samples = np.ravel(self.session.run(None, inputs)[0]).astype(np.float32)
-        samples = soxr.resample(samples, RATE * shorter, SAMPLE_RATE)
-        peak = float(np.abs(samples).max(initial=0))
-        return samples * (0.5 / peak) if peak else samples
+        return as_heard(samples, RATE * shorter)
 
 
 def draw(rng: random.Random, names: list[str]) -> Voice:

@@ -95,6 +95,11 @@ def speak(text: str, voice: Voice) -> np.ndarray:
             except FileNotFoundError as error:
                 raise DataError(f"{command[0]} is not here: {INSTALL}") from error
             samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
+    return as_heard(samples, rate)
+
+
+def as_heard(samples: np.ndarray, rate: float) -> np.ndarray:
+    """What an engine made at `rate`, at `SAMPLE_RATE` and as loud as all others."""
     samples = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
     peak = float(np.abs(samples).max(initial=0))
     return samples * (0.5 / peak) if peak else samples
