@@ -65,7 +65,8 @@ def test_whatever_is_written_is_what_is_kept_in_order(text):
 
 @pytest.mark.parametrize("place", [0, 10, 20])
 def test_a_sentence_where_there_is_no_pause_can_still_be_read(place):
-    heard = [Word(f"WORD{i}", 0.4 * i, 0.4 * (i + 1), 0.9) for i in range(20)]
+    times = [round(0.4 * i, 1) for i in range(21)]
+    heard = [Word(f"WORD{i}", times[i], times[i + 1], 0.9) for i in range(20)]
     transcript = Transcript(tuple(heard), 8.0)
     missed = "and here comes what nobody heard".split()
     said = transcript.text.split()
