@@ -196,6 +196,10 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
 
         model = rearrange(model)
         _keep_memory()
+    elif hardware.device.startswith("cuda") and hardware.dtype.itemsize < 4:
+        from asr_core.layers import rearrange_for_cuda
+
+        model = rearrange_for_cuda(model)
     return model.to(hardware.device).eval(), processor
 
 

@@ -8,7 +8,7 @@ from tiny import wav2vec2
 from torch import nn
 
 from asr_core import attention
-from asr_core.layers import Linear, rearrange
+from asr_core.layers import Linear, rearrange, rearrange_for_cuda
 
 
 class Encoder(nn.Module):
@@ -77,6 +77,26 @@ def test_models_of_transformers_say_the_same(kind, norm):
     with torch.inference_mode():
         expected = plain(sound).logits
         torch.testing.assert_close(rearrange(plain)(sound).logits, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_grouped_convolutions_in_full_precision_are_no_less_exact(dtype):
+    torch.manual_seed(0)
+    sound, encoders = torch.randn(2, 1, 4000), [Encoder().eval() for _ in range(3)]
+    for encoder in encoders[1:]:
+        encoder.load_state_dict(encoders[0].state_dict())
+        encoder.to(dtype)
+    half = rearrange_for_cuda(encoders[1])
+    with torch.inference_mode():
+        expected, heard, without = (
+            encoders[0](sound),
+            half(sound.to(dtype)),
+            encoders[2](sound.to(dtype)),
+        )
+    assert half.place.layer.weight.dtype == torch.float32
+    assert heard.dtype == dtype
+    off, before = ((one.float() - expected).abs().mean() for one in (heard, without))
+    assert 0 < off < 1.2 * before  # by rounding of the other layers
 
 
 @pytest.mark.parametrize("masked", [False, True])
