@@ -7,7 +7,6 @@ what it must remember from one piece to the next.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -84,10 +83,10 @@ class GreedyDecoder:
         if not len(emissions):
             return
         best = emissions.argmax(axis=1)
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1]).tolist()
-        for start, end in itertools.pairwise([*starts, len(best)]):
-            column = int(best[start])
-            peak = float(emissions[start:end, column].max())
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1])
+        peaks = np.maximum.reduceat(emissions.max(axis=1), starts).tolist()
+        columns, ends = best[starts].tolist(), [*starts[1:].tolist(), len(best)]
+        for column, peak, start, end in zip(columns, peaks, starts.tolist(), ends, strict=True):
             if column != self._last:
                 self._spell(self.alphabet.tokens[column], peak, self._frames + start)
             elif self._peaks and self.alphabet.tokens[column]:
