@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +76,34 @@ def test_too_much_for_the_memory_is_heard_in_parts(tiny, monkeypatch):
     monkeypatch.setattr(recognizer.pipeline, "forward", tight)
     emissions = recognizer.forward([noise(1.0, seed) for seed in range(9)])
     assert {each.shape[0] for each in emissions} == {49}
+
+
+def test_the_embedded_model_is_trained_here_and_a_stopped_run_goes_on(tmp_path, caplog):
+    from transformers import Wav2Vec2ForCTC
+
+    from asr_core import models
+    from asr_core.recipe import graphs, pretrain
+    from asr_core.recipe.batches import Batches
+    from asr_core.recipe.settings import Recipe
+
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "hiss.ogg").write_bytes(encode(noise(3.0, 0), 16_000, "ogg", "libopus"))
+    (tmp_path / "said").mkdir()
+    shutil.copy(data.SAMPLE_FOLDER / "train.parquet", tmp_path / "said" / "train.parquet")
+    recipe = Recipe(steps=400, decay_steps=200, batch_seconds=120, warmup_steps=20)
+    prepared = pretrain.processor(tmp_path / "made")
+    batches = Batches(recipe, prepared, [], tmp_path / "said", tmp_path / "noise")
+    model = Wav2Vec2ForCTC.from_pretrained(models.EMBEDDED_FOLDER, dtype=torch.float32)
+    graphs.REPORT = 100
+    with caplog.at_level("INFO"):
+        graphs.train(model, batches, recipe, tmp_path / "made")
+    losses = [float(line.split()[-1]) for line in caplog.messages if "loss" in line]
+    assert losses[-1] < 0.7 * losses[0]
+    caplog.clear()
+    longer = dataclasses.replace(recipe, steps=500)
+    model = Wav2Vec2ForCTC.from_pretrained(models.EMBEDDED_FOLDER, dtype=torch.float32)
+    training = graphs.Training(model, batches, longer, tmp_path / "made")
+    assert training.step == 400
+    with caplog.at_level("INFO"):
+        training.run()
+    assert float(caplog.messages[-1].split()[-1]) < losses[0]

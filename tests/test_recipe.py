@@ -222,6 +222,16 @@ def test_a_folder_without_data_is_named(corpora, tmp_path, capsys):
     assert "--moonshine or --start" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is said where there is no GPU")
+def test_a_run_by_the_clock_is_for_a_gpu(corpora, tmp_path, capsys):
+    from asr_core.recipe import __main__ as recipe
+
+    flags = [f"--{name}={corpora / name}" for name in ("speech", "synthetic", "noise")]
+    flags += [f"--output={tmp_path / 'out'}", f"--start={models.EMBEDDED_FOLDER}"]
+    assert recipe.main(["pretrain", *flags, "--minutes=1"]) == 1
+    assert "--minutes is for a GPU" in capsys.readouterr().err
+
+
 def test_recordings_that_are_too_loud_for_16_bits_do_not_turn_over(tmp_path):
     from asr_core.recipe import batches
 
@@ -229,6 +239,6 @@ def test_recordings_that_are_too_loud_for_16_bits_do_not_turn_over(tmp_path):
     soundfile.write(file, loud, 16_000, format="WAV", subtype="FLOAT")
     row = {"audio": {"bytes": file.getvalue()}, "transcription": "hello"}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "loud.parquet")
-    ((samples, letters),) = batches._read(tmp_path / "loud.parquet", 0)
-    assert letters == "HELLO"
-    np.testing.assert_allclose(samples / 32767, loud.clip(-1, 1), atol=1e-4)
+    (heard,) = batches._read(tmp_path / "loud.parquet", 0)
+    assert heard.transcript == "HELLO"
+    np.testing.assert_allclose(heard.samples / 32767, loud.clip(-1, 1), atol=1e-4)

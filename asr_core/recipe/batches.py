@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -35,32 +36,49 @@ SPELLING = text.Spelling(case="upper")
 HUMAN_SHARES = {"speechocean762": 0.48, "librispeech": 0.27, "wuw": 0.18, "speech_commands": 0.07}
 
 
+@dataclass
+class Utterance:
+    """What one person says in one go."""
+
+    samples: np.ndarray = field(repr=False)  # in 16 bits, as all of them stay in memory
+    transcript: str
+    start: int = 0  # where its samples begin when all are laid one behind the other
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
 class Corpus:
     """Utterances of some parquet files in memory, sorted by duration."""
 
     def __init__(self, paths: list[Path]) -> None:
         with ProcessPoolExecutor() as workers:
             parts = workers.map(_read, *zip(*product(paths, range(PARTS)), strict=True))
-            utterances = [utterance for part in parts for utterance in part]
-        utterances.sort(key=lambda utterance: len(utterance[0]))
-        self.utterances = utterances
-        self.lengths = np.array([len(samples) for samples, _ in utterances])
+            self.utterances = sorted((one for part in parts for one in part), key=len)
+        self.lengths = np.array([len(utterance) for utterance in self.utterances])
 
     @property
     def hours(self) -> float:
         return self.lengths.sum() / SAMPLE_RATE / 3600
 
-    def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
+    def draw(self, rng: np.random.Generator, length: int) -> list[Utterance]:
         """An utterance of about `length` samples."""
         middle = np.searchsorted(self.lengths, length)
         reach = max(20, len(self.lengths) // 25)
         index = int(middle + rng.integers(-reach, reach + 1))
-        samples, transcript = self.utterances[min(max(index, 0), len(self.utterances) - 1)]
-        return samples.astype(np.float32) / 32767, transcript
+        return [self.utterances[min(max(index, 0), len(self.utterances) - 1)]]
 
 
-def _read(path: Path, part: int) -> list[tuple[np.ndarray, str]]:
-    """One of `PARTS` of a file: samples in 16 bits, as all of them stay in memory, and letters."""
+class Words(Corpus):
+    """Single words, drawn as short sequences, so that no word is learnt as a whole utterance."""
+
+    def draw(self, rng: np.random.Generator, length: int) -> list[Utterance]:
+        count = max(1, min(12, round(length / SAMPLE_RATE)))
+        return [self.utterances[i] for i in rng.integers(len(self.utterances), size=count)]
+
+
+def _read(path: Path, part: int) -> list[Utterance]:
+    """One of `PARTS` of a file."""
     table = pq.read_table(path, columns=["audio", "transcription"])
     utterances = []
     for row in table.take(np.arange(part, table.num_rows, PARTS)).to_pylist():
@@ -68,7 +86,8 @@ def _read(path: Path, part: int) -> list[tuple[np.ndarray, str]]:
         if len(samples) <= LONGEST * SAMPLE_RATE:
             letters = text.normalize(row["transcription"], SPELLING)
             # MP3 and Ogg hold samples beyond 1, which would turn over.
-            utterances.append(((samples.clip(-1, 1) * 32767).astype(np.int16), letters))
+            rounded = (samples.clip(-1, 1) * 32767).astype(np.int16)
+            utterances.append(Utterance(rounded, letters))
     return utterances
 
 
@@ -78,16 +97,6 @@ def _decode(recording: bytes) -> np.ndarray:
         if rate == SAMPLE_RATE:
             return samples
     return audio.load(recording, SAMPLE_RATE)
-
-
-class Words(Corpus):
-    """Single words, drawn as short sequences, so that no word is learnt as a whole utterance."""
-
-    def draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
-        count = max(1, min(12, round(length / SAMPLE_RATE)))
-        drawn = [self.utterances[i] for i in rng.integers(len(self.utterances), size=count)]
-        samples = np.concatenate([samples for samples, _ in drawn]).astype(np.float32) / 32767
-        return samples, " ".join(transcript for _, transcript in drawn)
 
 
 class Batches(torch.utils.data.Dataset):
@@ -140,13 +149,23 @@ class Batches(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.recipe.steps
 
+    @property
+    def corpora(self) -> list[Corpus]:
+        kokoro = [] if self.kokoro is self.synthetic else [self.kokoro]
+        return [self.synthetic, *kokoro, *self.human]
+
+    def letters(self, transcript: str) -> list[int]:
+        """Its labels; none for what the model cannot write."""
+        labels = self.processor.tokenizer(transcript).input_ids
+        return [] if self.processor.tokenizer.unk_token_id in labels else labels
+
     def examples(self, count: int) -> list[torch.Tensor]:
         """Utterances of human speech, or else of synthetic, as the model gets them."""
         rng = np.random.default_rng(self.recipe.seed)
         drawn = []
         for index in range(count):
             corpus = self.human[index % len(self.human)] if self.human else self.synthetic
-            drawn.append(self._values(corpus.draw(rng, 5 * SAMPLE_RATE)[0]))
+            drawn.append(self._values(_joined(corpus.draw(rng, 5 * SAMPLE_RATE))[0]))
         return drawn
 
     def _values(self, samples: np.ndarray) -> torch.Tensor:
@@ -157,19 +176,14 @@ class Batches(torch.utils.data.Dataset):
         """What the collator makes of it: padded `input_values`, `attention_mask` and `labels`."""
         recipe = self.recipe
         rng = np.random.default_rng((recipe.seed, index))
-        length = int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
-        if rng.random() < 0.3:  # LibriSpeech's sentences are longer than the synthetic ones
-            length = int(rng.uniform(4, 16) * SAMPLE_RATE)
-        if rng.random() < recipe.long_share:
-            length = int(rng.uniform(*LONG) * SAMPLE_RATE)
+        length = self.draw_length(rng)
         rows: list[dict] = []
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
-            samples, transcript = self._draw(rng, length)
-            labels = self.processor.tokenizer(transcript).input_ids
-            unknown = self.processor.tokenizer.unk_token_id in labels
+            samples, transcript = self._spoken(rng, length)
+            labels = self.letters(transcript)
             count = int(frames(torch.tensor(len(samples))))
-            if labels and not unknown and text.frames_needed(labels) < count:
+            if labels and text.frames_needed(labels) < count:
                 heard = self._values(self.elsewhere(samples, rng))
                 rows.append({"input_values": heard.numpy(), "labels": labels})
                 longest = max(longest, len(samples))
@@ -177,22 +191,40 @@ class Batches(torch.utils.data.Dataset):
         batch["attention_mask"] = batch["attention_mask"].bool()  # an eighth of what goes to a GPU
         return batch
 
-    def _draw(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
-        """Utterances of one corpus, one after another to about `length` samples, at some speed."""
+    def draw_length(self, rng: np.random.Generator) -> int:
+        """About how many samples each row of a batch shall have."""
+        if rng.random() < self.recipe.long_share:
+            return int(rng.uniform(*LONG) * SAMPLE_RATE)
+        if rng.random() < 0.3:  # LibriSpeech's sentences are longer than the synthetic ones
+            return int(rng.uniform(4, 16) * SAMPLE_RATE)
+        return int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
+
+    def draw(self, rng: np.random.Generator, length: int) -> list[Utterance]:
+        """Utterances of one corpus, one after another to about `length` samples."""
         corpus = self.synthetic
         if self.human and rng.random() < self.recipe.human_share:
             corpus = self.human[rng.choice(len(self.human), p=self.shares)]
         elif rng.random() < self.recipe.kokoro_share:
             corpus = self.kokoro
-        samples, transcript = corpus.draw(rng, _piece(rng, length))
-        while len(samples) < FULL * length:
-            more, words = corpus.draw(rng, _piece(rng, length - len(samples)))
-            samples, transcript = np.concatenate([samples, more]), f"{transcript} {words}"
+        drawn = corpus.draw(rng, _piece(rng, length))
+        while (count := sum(map(len, drawn))) < FULL * length:
+            drawn += corpus.draw(rng, _piece(rng, length - count))
+        return drawn
+
+    def _spoken(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
+        """About `length` samples, at some speed and by some other voice, and their transcript."""
+        samples, transcript = _joined(self.draw(rng, length))
         if rng.random() < 0.8:
             samples = change_speed(samples, rng.uniform(*FACTORS))
-        if rng.random() < 0.5:
+        if rng.random() < self.recipe.changed_share:
             samples = change_voice(samples, SAMPLE_RATE, rng.uniform(*FACTORS))
         return samples, transcript
+
+
+def _joined(utterances: list[Utterance]) -> tuple[np.ndarray, str]:
+    samples = np.concatenate([utterance.samples for utterance in utterances])
+    transcript = " ".join(utterance.transcript for utterance in utterances)
+    return samples.astype(np.float32) / 32767, transcript
 
 
 def _piece(rng: np.random.Generator, length: int) -> int:

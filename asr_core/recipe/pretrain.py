@@ -28,7 +28,7 @@ from transformers import (
 
 from asr_core import models, training
 from asr_core.errors import DataError, OptionError
-from asr_core.recipe import moonshine, teacher
+from asr_core.recipe import graphs, moonshine, teacher
 from asr_core.recipe.batches import Batches
 from asr_core.recipe.rotation import fading, share_at
 from asr_core.recipe.settings import Recipe
@@ -203,6 +203,12 @@ def pretrain(
     cuda = torch.cuda.is_available()
     half = cuda or models.fast_bfloat16()
     log.info("On a %s, in %s", "GPU" if cuda else "CPU", "bfloat16" if half else "float32")
+    if cuda and start and not taught_by:
+        graphs.train(model, batches, recipe, output)
+        save(model, prepared, output)
+        return
+    if recipe.minutes:
+        raise OptionError("--minutes is for a GPU, with --start and no --teacher: give --steps.")
     arguments = TrainingArguments(
         output_dir=str(output),
         max_steps=recipe.steps,

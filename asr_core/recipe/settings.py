@@ -13,12 +13,16 @@ class Recipe:
     """
 
     steps: int = 4_000
+    minutes: float = (
+        0.0  # on a GPU, if given: the run ends by then, and the rate falls by the clock
+    )
     decay_steps: int = 2_400  # of them, at the end, with the learning rate falling to zero
     warmup_steps: int = 30
     learning_rate: float = 4e-4
     batch_seconds: float = 56.0
     human_share: float = 0.6  # of utterances
     kokoro_share: float = 0.4  # of the synthetic ones, when there are such by Kokoro
+    changed_share: float = 0.5  # of utterances, by a voice with another vocal tract
     long_share: float = 0.08  # of batches, joined to half a minute: what is long is heard as well
     new_steps: int = 60  # at the start, when only what Moonshine has not is trained
     new_rate: float = 1.2e-3  # its learning rate until the rotation is gone
