@@ -107,26 +107,11 @@ def emissions(
         hidden = torch.where(masked[..., None], net.masked_spec_embed.to(hidden.dtype), hidden)
     inside = torch.arange(hidden.shape[1], device=hidden.device) < frames(counts)[:, None]
     hidden = torch.where(inside[..., None], hidden, 0.0)
-    hidden = net.encoder.dropout(hidden + positions(net.encoder.pos_conv_embed, hidden))
+    hidden = net.encoder.dropout(hidden + net.encoder.pos_conv_embed(hidden))
     attended = inside[:, None, None].expand(-1, 1, hidden.shape[1], -1)
     for layer in net.encoder.layers:
         hidden = layer(hidden, attention_mask=attended)
     return model.lm_head(model.dropout(net.encoder.layer_norm(hidden)))
-
-
-def positions(embed: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
-    """The position convolution, (rows, frames, size), as one product per group of channels.
-
-    cuDNN takes many times as long for groups, in half precision above all.
-    """
-    groups, span = embed.conv.groups, embed.conv.kernel_size[0]
-    if torch.is_autocast_enabled(hidden.device.type):
-        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-    windows = F.pad(hidden, (0, 0, span // 2, span // 2 - 1)).unfold(1, span, 1)
-    windows = windows.unflatten(2, (groups, -1)).flatten(3)
-    weight = embed.conv.weight.flatten(1).unflatten(0, (groups, -1))
-    made = torch.einsum("rfgk,gok->rfgo", windows, weight).flatten(2)
-    return embed.activation(made + embed.conv.bias)
 
 
 def hidden_frames(rows: int, count: int, share: float, device: torch.device) -> torch.Tensor:
