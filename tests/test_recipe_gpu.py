@@ -8,7 +8,7 @@ import torch
 from transformers import Wav2Vec2ForCTC
 
 from asr_core import augmentation, models
-from asr_core.recipe import batches, graphs, pretrain, waves
+from asr_core.recipe import batches, graphs, plans, pretrain, waves
 from asr_core.recipe.settings import Recipe
 
 RATE = 16_000
@@ -200,14 +200,14 @@ def test_plans_fit_their_rows_and_say_what_is_in_them():
     utterances, store = stored(0.6, 0.9, 1.3, 1.7)
     for one, word in zip(utterances, ("A", "BB", "CCC", "DDDD"), strict=True):
         one.transcript = word
-    plans = graphs.Plans(Spoken(utterances), Recipe(batch_seconds=20))
+    planned = plans.Plans(Spoken(utterances), Recipe(batch_seconds=20))
     heard = set()
     for index in range(12):
-        made = plans[index]
-        again = plans[index]
+        made = planned[index]
+        again = planned[index]
         assert again.labels == made.labels and (again.pieces == made.pieces).all()
         rows = made.length * len(made.labels) / RATE
-        assert made.length in graphs.LENGTHS and 20 - made.length / RATE < rows <= 20
+        assert made.length in plans.LENGTHS and 20 - made.length / RATE < rows <= 20
         assert (made.counts <= made.length).all() and (made.counts > 0.3 * made.length).all()
         sound = waves.spoken(
             store,
@@ -225,6 +225,14 @@ def test_plans_fit_their_rows_and_say_what_is_in_them():
                 np.testing.assert_allclose(row[:count], said, atol=1e-5)
             heard.add(speed == 1)
     assert heard == {True, False}
+
+
+def test_plans_come_in_order_from_any_of_them_on():
+    utterances, _ = stored(0.6, 0.9, 1.3)
+    planned = plans.Plans(Spoken(utterances), Recipe(batch_seconds=20))
+    for number, made in zip(range(7, 12), plans.coming(planned, 7), strict=False):
+        assert made.labels == planned[number].labels
+        assert (made.pieces == planned[number].pieces).all()
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():
