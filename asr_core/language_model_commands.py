@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tune.add_argument("--text_column", help="column of transcripts")
     tune.add_argument("--split", help="as in 'test[:100]'; default: the test part if there is one")
     tune.add_argument("--max_samples", type=int, help="of each dataset, evenly picked")
+    tune.add_argument(
+        "--augment",
+        default="none",
+        help="change the recordings, as for train.py: if the model has learnt from them, so that "
+        "it is not more sure of them than of others",
+    )
     tune.add_argument("--beam", type=int, help="hypotheses to keep; more are slower")
     tune.add_argument("--dry_run", action="store_true", help="measure and print, store nothing")
 
@@ -55,9 +61,10 @@ def _build(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from asr_core import data, language_model, tuning
+    from asr_core import augmentation, data, language_model, tuning
     from asr_core.recognizer import Recognizer
 
+    augmentation.of(options.augment, 1)  # what is misspelt is said before anything is loaded
     known = language_model.load(options.folder)
     if options.beam:
         known = known.with_weights(width=options.beam)
@@ -73,6 +80,7 @@ def _tune(options: argparse.Namespace) -> int:
     heard = tuning.listen(
         recognizer,
         tqdm((row for part in rows for row in part), total=sum(map(len, rows)), unit="clip"),
+        augmentation.of(options.augment, recognizer.rate),
     )
     found = tuning.tune(recognizer, known, heard)
     print(found)

@@ -2,6 +2,7 @@
 
 Tune on recordings that neither the acoustic model nor the language model has learnt from, and
 measure on yet others: a model is too sure of what it was trained on, and wants too small an alpha.
+Where there are no others, let the recordings be changed (`augment`) until it is less sure.
 """
 
 from __future__ import annotations
@@ -68,10 +69,15 @@ class Tuning:
         )
 
 
-def listen(recognizer: Recognizer, rows: Iterable[dict[str, Any]]) -> Heard:
+def listen(
+    recognizer: Recognizer,
+    rows: Iterable[dict[str, Any]],
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+) -> Heard:
     """The emissions of all `rows` (of `data.load`) that have a transcript and can be read.
 
-    Raises DataError when there are none.
+    `augment` changes their samples first, the same way each time (see `augmentation.of`). Raises
+    DataError when there are none.
     """
     spelling = text.Spelling.of(recognizer.processor.tokenizer)
     emissions, references, seconds, forward = [], [], 0.0, 0.0
@@ -85,6 +91,8 @@ def listen(recognizer: Recognizer, rows: Iterable[dict[str, Any]]) -> Heard:
         except AsrError as error:
             log.warning("%s was left out: %s", data.row_name(row, index), error)
             continue
+        if augment:
+            blocks = [augment(np.concatenate(blocks), np.random.default_rng(index))]
         began = time.perf_counter()
         emissions.append(np.concatenate(list(recognizer.emissions(blocks))))
         forward += time.perf_counter() - began

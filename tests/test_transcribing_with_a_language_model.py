@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tiny
 from tiny import babble
 
-from asr_core import language_model
+from asr_core import language_model, tuning
+from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.errors import ModelError, OptionError
 from asr_core.hub import KEPT, PUSHED
@@ -116,3 +119,23 @@ def test_it_is_pushed_with_its_model_and_checkpoints_are_not():
     ]
     pushed = filter_repo_objects(there, allow_patterns=list(PUSHED), ignore_patterns=list(KEPT))
     assert list(pushed) == there[:3]
+
+
+def test_it_is_tuned_on_recordings_as_they_are_and_changed(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "GRID", {"alpha": (0.2, 0.7)})
+    copy = shutil.copytree(folder / language_model.FOLDER, tmp_path / "lm")
+    command = ["language-model", "tune", str(copy), "--dataset", "sample", "--split", "test[:6]"]
+
+    def tune(*flags: str) -> str:
+        assert main([*command, *flags]) == 0
+        return capsys.readouterr().out.splitlines()[0]
+
+    plain = tune("--dry_run")
+    changed = tune("--augment=noise,telephone")
+    again = tune("--augment=noise,telephone", "--dry_run")
+    assert again.split()[1] == changed.split()[1]  # without a language model, the same each time
+    assert "on 6 utterances" in plain and "on 6 utterances" in changed
+    assert plain.split()[1] != changed.split()[1]
+    assert language_model.load(copy).weights.alpha in (0.2, 0.7)
+    assert main([*command, "--augment=rumble"]) == 1
+    assert "--augment rumble is not one of" in capsys.readouterr().err
