@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from transformers import Wav2Vec2ForCTC
 
 from asr_core import augmentation, models
+from asr_core.errors import OptionError
 from asr_core.recipe import batches, graphs, plans, pretrain, waves
 from asr_core.recipe.settings import Recipe
 
@@ -171,10 +174,11 @@ def test_the_model_gives_what_transformers_gives(embedded):
 
 def test_so_many_frames_are_hidden_some_at_a_time():
     torch.manual_seed(0)
-    hidden = graphs.hidden_frames(50, 1000, 0.1, torch.device("cpu"))
+    hidden = graphs.hidden_frames(50, 1000, torch.tensor(0.1))
     assert 0.08 < hidden.float().mean() < 0.11
     begun = (hidden[:, 1:] & ~hidden[:, :-1]).sum()
     assert hidden.sum() / begun > 0.9 * graphs.MASK
+    assert not graphs.hidden_frames(50, 1000, torch.tensor(0.0)).any()
 
 
 class Spoken:
@@ -255,3 +259,13 @@ def test_weights_in_one_piece_are_still_those_of_the_model(embedded, tmp_path):
     with torch.no_grad():
         whole.zero_()
     assert all((weight == 0).all() for weight in model.parameters())
+
+
+def test_too_much_for_the_gpu_is_told_in_a_sentence(monkeypatch, tmp_path):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(graphs, "Training", full)
+    spoken = SimpleNamespace(corpora=[SimpleNamespace(hours=900.0)])
+    with pytest.raises(OptionError, match=r"900 h of speech .* smaller --batch_seconds"):
+        graphs.train(None, spoken, Recipe(), tmp_path)

@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Wav2Vec2ForCTC
 
+from asr_core.errors import OptionError
 from asr_core.recipe import waves
 from asr_core.recipe.batches import SAMPLE_RATE, Batches
 from asr_core.recipe.plans import LENGTHS, Plan, Plans, coming
@@ -59,9 +60,9 @@ def emissions(
     return model.lm_head(model.dropout(net.encoder.layer_norm(hidden)))
 
 
-def hidden_frames(rows: int, count: int, share: float, device: torch.device) -> torch.Tensor:
+def hidden_frames(rows: int, count: int, share: torch.Tensor) -> torch.Tensor:
     """About `share` of (rows, count), `MASK` at a time: SpecAugment (Park et al., 2019)."""
-    begins = (torch.rand(rows, count, device=device) < share / MASK).float()
+    begins = (torch.rand(rows, count, device=share.device) < share / MASK).float()
     return F.max_pool1d(begins, MASK, stride=1, padding=MASK // 2).bool()
 
 
@@ -132,7 +133,7 @@ class Lane:
             sound = waves.elsewhere(sound, self.counts, training.noises, training.shares)
             sound = waves.normalized(sound, self.counts)
             count = int(frames(torch.tensor(self.length)))
-            masked = hidden_frames(self.rows, count, training.recipe.masked, training.device)
+            masked = hidden_frames(self.rows, count, training.masked)
         # Weights kept in half precision would be those of the recording.
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
             return emissions(training.model, sound, self.counts, masked).float()
@@ -178,6 +179,7 @@ class Training:
         self.noises = _noises(batches.elsewhere.noises)
         self.shares = vars(batches.elsewhere)
         self.model = model.to(self.device).train()
+        self.masked = torch.zeros((), device=self.device)  # share of the frames
         self.weights = Weights(self.model)
         rng = np.random.default_rng(recipe.seed)
         self.lanes = {length: Lane(self, self.plans.plan(rng, length)) for length in LENGTHS}
@@ -188,9 +190,10 @@ class Training:
         """To the end; who is interrupted goes on later from where that was."""
         try:
             self._run()
-        finally:
-            torch.cuda.synchronize()
+        except KeyboardInterrupt:
             self._save()
+            raise
+        self._save()
 
     def _run(self) -> None:
         began, saved, sums, heard = time.monotonic() - self.seconds, self.seconds, 0.0, 0.0
@@ -199,6 +202,8 @@ class Training:
             if done >= 1:
                 break
             self.weights.rate.fill_(rate(done, self.step, self.recipe))
+            masking = self.step >= self.recipe.mask_steps
+            self.masked.fill_(self.recipe.masked if masking else 0.0)
             sums = sums + self.lanes[plan.length].step(plan)
             heard += plan.counts.sum() / SAMPLE_RATE
             self.step += 1
@@ -241,6 +246,7 @@ class Training:
                 self.weights.whole.copy_(kept["weights"])
                 step, self.seconds = kept["numbers"].tolist()
                 self.step = int(step)
+                log.info("Going on from step %d in %s", self.step, self.path.parent)
 
 
 def rate(done: float, step: int, recipe: Recipe) -> float:
@@ -272,5 +278,12 @@ def _noises(recordings: list[np.ndarray]) -> waves.Noises:
 
 
 def train(model: Wav2Vec2ForCTC, batches: Batches, recipe: Recipe, output: Path) -> None:
-    """Train `model` in place."""
-    Training(model, batches, recipe, output).run()
+    """Train `model` in place. Raises OptionError when the GPU's memory is too small for that."""
+    try:
+        Training(model, batches, recipe, output).run()
+    except torch.OutOfMemoryError as error:
+        hours = sum(corpus.hours for corpus in batches.corpora)
+        raise OptionError(
+            f"{hours:.0f} h of speech and batches of {recipe.batch_seconds:g} s are too much for "
+            "the GPU's memory: give a smaller --batch_seconds, or less --synthetic speech."
+        ) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,9 +82,15 @@ def coming(plans: Plans, first: int) -> Iterator[Plan]:
         num_workers=max(1, len(os.sched_getaffinity(0)) // 2),
         prefetch_factor=16,
         collate_fn=_as_it_is,
+        worker_init_fn=_go_on,
     )
     return iter(loader)
 
 
 def _as_it_is(plan: Plan) -> Plan:
     return plan
+
+
+def _go_on(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal: the main one ends these."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
