@@ -1,7 +1,8 @@
-"""The same words elsewhere: speed, microphone, reverberation, noise, telephone, drawn at random.
+"""The same words by other people and elsewhere: speed, voice, microphone, room, noise, telephone.
 
-All of it works on mono float32 samples and costs less than decoding them. audiomentations was
-considered: it changes no speed as a tape would, and its rooms need recorded impulse responses.
+All of it is drawn at random, works on mono float32 samples and costs less than decoding them, but
+for other voices, which cost about as much. audiomentations was considered: it changes no speed as a
+tape would, and its rooms need recorded impulse responses.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from asr_core.errors import OptionError
 SMOOTH = 2048  # samples: sound is filtered in multiples of it
 FRAME = 0.032  # seconds of which `change_voice` looks at the spectrum
 THROAT = 0.002  # seconds: what comes back later than that is the pitch, and no resonance
-KINDS = ("speed", "microphone", "reverberation", "noise", "telephone")
+KINDS = ("speed", "voice", "microphone", "reverberation", "noise", "telephone")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Augmentation:
 
     rate: int  # Hz
     speed: float = 0.8
-    factors: tuple[float, float] = (0.87, 1.15)
+    voice: float = 0.4
+    factors: tuple[float, float] = (0.87, 1.15)  # of speed, and of the vocal tract's length
     microphone: float = 0.3
     reverberation: float = 0.25
     noise: float = 0.4
@@ -41,6 +43,9 @@ class Augmentation:
         """A changed copy of `samples`, of another length when its speed is changed."""
         if rng.random() < self.speed:
             samples = change_speed(samples, rng.uniform(*self.factors))
+        # Without this kind nothing is drawn for it, so that the others are as they were before it.
+        if self.voice and rng.random() < self.voice:
+            samples = change_voice(samples, self.rate, rng.uniform(*self.factors))
         if rng.random() < self.microphone:
             samples = equalize(samples, self.rate, rng)
         if rng.random() < self.reverberation:
@@ -87,6 +92,8 @@ def change_voice(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
     from librosa import istft, stft
 
     size = 2 ** round(np.log2(FRAME * rate))
+    if len(samples) < size:  # nobody is heard in that
+        return samples
     spectrum = stft(samples, n_fft=size, hop_length=size // 4)
     cepstrum = np.fft.irfft(np.log(np.abs(spectrum) + 1e-5), axis=0)
     late = round(THROAT * rate)

@@ -64,7 +64,7 @@ RECOMMENDED = {
 
 QUICKSTART = {
     # Minutes on a laptop, without the Hub: the small embedded model learns from 84 sentences, each
-    # time in another room. It gets few words right by letters alone, so letters tell what is best.
+    # time by another voice in another room. So few words change that letters tell what is best.
     "model": "embedded",
     "dataset": "sample",
     "train_split": "train",
@@ -72,7 +72,7 @@ QUICKSTART = {
     "batch_seconds": 24.0,
     "gradient_accumulation_steps": 1,
     "augment": "all",
-    "learning_rate": 2e-4,
+    "learning_rate": 1e-4,
     "warmup_steps": 0.1,
     "lr_scheduler_type": "cosine",
     "adam_beta2": 0.98,

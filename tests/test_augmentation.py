@@ -51,6 +51,19 @@ def test_a_voice_of_the_same_size_stays_as_it_is():
     np.testing.assert_allclose(augmentation.change_voice(silence, RATE, 1.2), silence, atol=1e-4)
 
 
+def test_what_is_shorter_than_one_look_at_it_is_left():
+    short = vowel(1_500)[:300]
+    assert np.array_equal(augmentation.change_voice(short, RATE, 1.2), short)
+
+
+def test_voices_alone_are_changed_now_and_then():
+    said, change = vowel(1_500), augmentation.of("voice", RATE)
+    changed = [change(said, np.random.default_rng(seed)) for seed in range(100)]
+    assert all(len(one) == len(said) for one in changed)
+    others = sum(not np.array_equal(one, said) for one in changed)
+    assert 25 < others < 55
+
+
 def test_a_tape_that_runs_faster_is_shorter_and_higher():
     said = vowel(1_500)
     changed = augmentation.change_speed(said, 1.25)

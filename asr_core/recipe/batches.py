@@ -129,7 +129,8 @@ class Batches(torch.utils.data.Dataset):
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
         self.elsewhere = Augmentation(
             SAMPLE_RATE,
-            speed=0,  # changed before
+            speed=0,  # changed before, as is the voice
+            voice=0,
             microphone=0.25,
             reverberation=0.06,
             noise=0.2,
