@@ -8,6 +8,7 @@ import pytest
 import speech
 from browser import notice, transcript, upload
 
+from asr_core import data
 from asr_core.engine import Engine
 from asr_core.page import UNSURE
 from asr_core.recognizer import WHOLE, WINDOW
@@ -161,8 +162,10 @@ def test_record_and_stop_by_keyboard_keep_the_focus(visit):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
-def test_uncertain_words_look_uncertain_and_can_be_read(visit, locale, scheme):
-    path = speech.recording(speech.UPLOADED)
+def test_uncertain_words_look_uncertain_and_can_be_read(visit, tmp_path, locale, scheme):
+    (row,) = data.load(data.SAMPLE, split="test[31:32]")  # half of its words are heard for others
+    path = tmp_path / "clip.flac"
+    path.write_bytes(data.row_source(row))
     page = visit(locale=locale, color_scheme=scheme)
     upload(page, path)
     transcript(page)

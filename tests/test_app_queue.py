@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=PATIENCE)
 
-MINUTES = 20
+MINUTES = 30
 WHOLE = MINUTES * 60 * 16_000 * 4 / 1e6  # MB that such a recording would take in memory
 
 
