@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=PATIENCE)
 
+RANK = re.compile("queue: |대기 순서: ")
 MINUTES = 30
 WHOLE = MINUTES * 60 * 16_000 * 4 / 1e6  # MB that such a recording would take in memory
 
@@ -36,7 +37,8 @@ def test_visitors_are_served_in_turns_and_know_their_place(app, visit, tmp_path)
     before = app.megabytes()
     for visitor in visitors:
         upload(visitor, path)
-        visitor.wait_for_selector("#transcript-words .word, #transcript-words .progress-text")
+        # "processing" is said before it is known who came first: the next one waits for more.
+        words(visitor).or_(place(visitor).filter(has_text=RANK)).first.wait_for()
     *served, fifth, sixth = visitors
     for visitor in served:
         notice(visitor, "busy")
