@@ -1,7 +1,7 @@
 """The same words by other people and elsewhere: speed, voice, microphone, room, noise, telephone.
 
 All of it is drawn at random, works on mono float32 samples and costs less than decoding them, but
-for other voices, which cost about as much. audiomentations was considered: it changes no speed as a
+for other voices, which cost more. audiomentations was considered: it changes no speed as a
 tape would, and its rooms need recorded impulse responses.
 """
 

@@ -179,6 +179,10 @@ def pretrain(
             f"--steps {recipe.steps} ends before the rotation is gone: --fade_to "
             f"{recipe.fade_to} must not be later."
         )
+    cuda = torch.cuda.is_available()
+    as_graphs = cuda and start and not taught_by
+    if recipe.minutes and not as_graphs:
+        raise OptionError("--minutes is for a GPU, with --start and no --teacher: give --steps.")
     torch.manual_seed(recipe.seed)
     encoder = None if start else moonshine.load(source)
     prepared = processor(output)
@@ -200,15 +204,12 @@ def pretrain(
     for convolution in convolutions:
         convolution.__class__ = Framed
     log.info("%.1f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
-    cuda = torch.cuda.is_available()
     half = cuda or models.fast_bfloat16()
     log.info("On a %s, in %s", "GPU" if cuda else "CPU", "bfloat16" if half else "float32")
-    if cuda and start and not taught_by:
+    if as_graphs:
         graphs.train(model, batches, recipe, output)
         save(model, prepared, output)
         return
-    if recipe.minutes:
-        raise OptionError("--minutes is for a GPU, with --start and no --teacher: give --steps.")
     arguments = TrainingArguments(
         output_dir=str(output),
         max_steps=recipe.steps,

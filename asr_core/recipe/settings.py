@@ -13,9 +13,7 @@ class Recipe:
     """
 
     steps: int = 4_000
-    minutes: float = (
-        0.0  # on a GPU, if given: the run ends by then, and the rate falls by the clock
-    )
+    minutes: float = 0.0  # on a GPU, instead of steps: these then tell only when the rate decays
     decay_steps: int = 2_400  # of them, at the end, with the learning rate falling to zero
     warmup_steps: int = 30
     learning_rate: float = 4e-4
