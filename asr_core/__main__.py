@@ -217,7 +217,9 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hotwords", default="", help="words and names to favour, with commas")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16, float16, or on a CPU int8"
+    )
 
 
 def _recognizer(options: argparse.Namespace, model: str) -> Recognizer:

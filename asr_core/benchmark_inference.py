@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from asr_core import audio, data, models
+from asr_core import audio, data, models, quantization
 from asr_core.benchmark import Row, measure
 from asr_core.recognizer import Recognizer
 
@@ -78,10 +78,13 @@ def against_the_guide(count: int, rounds: int, compiled: bool = False) -> list[R
 
 
 def _one_row_each(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:
-    """Ours in float32 and as it runs by default."""
-    plain = Recognizer(folder, dtype="float32", language_model="none")
-    best = Recognizer(folder, language_model="none")
-    return {f"{BASE}ours on {one.hardware}": partial(_many, one, sources) for one in (plain, best)}
+    """Ours in float32, as it runs by default, and in int8."""
+    each = [Recognizer(folder, dtype=dtype, language_model="none") for dtype in _on_a_cpu()]
+    return {f"{BASE}ours on {one.hardware}": partial(_many, one, sources) for one in each}
+
+
+def _on_a_cpu() -> list[str]:
+    return ["float32", "auto", *(["int8"] if quantization.is_possible() else [])]
 
 
 def _together(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:
@@ -137,15 +140,14 @@ def _by_guide(folder: str, count: int, times: int, batch_size: int) -> None:
 
 def file_to_text(rounds: int) -> list[Row]:
     """The embedded model on the sample's test part, letters only and with its language model."""
-    recognizer = Recognizer()
-    letters = recognizer.using(language_model=False)
     files = [data.row_source(row) for row in data.load(data.SAMPLE, split="test")]
     seconds = sum(len(audio.load(file, RATE)) for file in files) / RATE
-
-    ways = {
-        "embedded, file to text: letters only": lambda: _many(letters, files),
-        "embedded, file to text: with its language model": lambda: _many(recognizer, files),
-    }
+    each = ["auto"] if models.hardware().together else _on_a_cpu()[1:]
+    ways: dict[str, Callable[[], None]] = {}
+    for one in (Recognizer(dtype=dtype) for dtype in each):
+        name = f"embedded on {one.hardware}, file to text: "
+        ways[name + "letters only"] = partial(_many, one.using(language_model=False), files)
+        ways[name + "with its language model"] = partial(_many, one, files)
     return [Row(row.name, row.speed) for row in measure(ways, seconds, rounds)]
 
 

@@ -152,7 +152,7 @@ def _load(name: str) -> Recognizer:
     with quick_start():
         from asr_core import Recognizer
 
-        recognizer = Recognizer(name)
+        recognizer = Recognizer(name, dtype=os.environ.get("ASR_DTYPE") or "auto")
     # Newly installed, the beam search is compiled on the first call: no visitor waits for that. The
     # model is left alone: on ZeroGPU it may run only in the processes that are forked from here.
     decoder = recognizer.decoder()

@@ -65,9 +65,14 @@ def _is_first(layer: nn.Conv1d) -> bool:
     return layer.in_channels == 1 and layer.padding == (0,) and layer.dilation == (1,)
 
 
+def has_onednn() -> bool:
+    """Whether oneDNN is there, on a processor of the kind it is fast on."""
+    return torch.backends.mkldnn.is_available() and platform.machine() in X86
+
+
 def _is_packable(weight: torch.Tensor) -> bool:
     """Whether oneDNN multiplies such numbers on this machine in an order of its own, and faster."""
-    if not torch.backends.mkldnn.is_available() or platform.machine() not in X86:
+    if not has_onednn():
         return False
     if weight.dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -80,7 +85,9 @@ class Linear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), FRAMES)
+        packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), FRAMES)
+        # A parameter, as the size of a model says how many windows are heard at once.
+        self.packed = nn.Parameter(packed, requires_grad=False)
         self.bias = layer.bias
 
     @property

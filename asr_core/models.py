@@ -50,6 +50,7 @@ class Hardware:
     device: str  # as torch names it: "cpu", "cuda", "cuda:1", "mps"
     dtype: torch.dtype
     note: str = ""  # said when this is less than was asked for or expected
+    int8: bool = False  # whether products are made of whole numbers: see `quantization`
 
     @property
     def attention(self) -> str | None:
@@ -63,7 +64,7 @@ class Hardware:
         return self.device != "cpu"  # where batches only cost memory and time
 
     def __str__(self) -> str:
-        precision = str(self.dtype).removeprefix("torch.")
+        precision = "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
         return f"{self.device}, {precision}" + (f" ({self.note})" if self.note else "")
 
 
@@ -194,6 +195,10 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
     if hardware.device == "cpu":
         from asr_core.layers import rearrange
 
+        if hardware.int8:
+            from asr_core.quantization import quantize
+
+            model = quantize(model)
         model = rearrange(model)
         _keep_memory()
     elif hardware.device.startswith("cuda") and hardware.dtype.itemsize < 4:
@@ -229,8 +234,8 @@ def _keep_memory() -> None:
 def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     """The fastest device and precision at hand, or those asked for.
 
-    `device` is "auto", "cpu", "cuda", "cuda:N" or "mps"; `dtype` is "auto", "float32", "bfloat16"
-    or "float16". Raises OptionError when they are not to be had.
+    `device` is "auto", "cpu", "cuda", "cuda:N" or "mps"; `dtype` is "auto", "float32", "bfloat16",
+    "float16" or, on a CPU, "int8". Raises OptionError when they are not to be had.
     """
     import torch
 
@@ -248,9 +253,18 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
         have = ", ".join(name for name, found in there.items() if found)
         raise OptionError(f"There is no device '{device}' here: use auto or one of {have}.")
     precisions = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+    if dtype == "int8":
+        from asr_core.quantization import is_possible
+
+        if kind != "cpu":
+            raise OptionError(f"int8 is for a CPU, not for {device}: choose that or another dtype.")
+        if not is_possible():
+            raise OptionError("int8 needs an x86 processor and torch with oneDNN: choose float32.")
+        return Hardware(device, torch.float32, int8=True)
     if dtype != "auto":
         if dtype not in precisions:
-            raise OptionError(f"dtype '{dtype}' is not one of auto, {', '.join(precisions)}.")
+            known = ", ".join(precisions)
+            raise OptionError(f"dtype '{dtype}' is not one of auto, {known}, int8.")
         return Hardware(device, precisions[dtype])
     if kind == "cpu":
         return Hardware(device, torch.bfloat16 if fast_bfloat16() else torch.float32)

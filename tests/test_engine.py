@@ -80,6 +80,14 @@ def test_the_environment_names_the_default_model(monkeypatch, loaded):
     assert Engine("mine").recognizer() == "recognizer of mine"
 
 
+def test_the_environment_names_the_precision(monkeypatch):
+    monkeypatch.setenv("ASR_DTYPE", "float16")
+    assert str(Engine("embedded").recognizer().hardware).endswith("float16")
+    monkeypatch.setenv("ASR_DTYPE", "float17")
+    with pytest.raises(OptionError, match="dtype 'float17' is not one of auto"):
+        Engine("embedded").recognizer()
+
+
 def test_wishes_name_nothing_on_the_server(monkeypatch, embedded):
     monkeypatch.setattr(module, "_load", lambda name: embedded)
     engine = Engine("embedded")

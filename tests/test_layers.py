@@ -141,3 +141,6 @@ def test_a_packed_layer_multiplies_as_the_plain_one_does():
     with torch.inference_mode():
         torch.testing.assert_close(packed(hidden), plain(hidden))
     torch.testing.assert_close(packed.weight, plain.weight.detach())
+    # By their number one tells how many windows to hear at once.
+    size, packed_size = (sum(p.numel() for p in one.parameters()) for one in (plain, packed))
+    assert packed_size == size
