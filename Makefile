@@ -10,12 +10,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/app
 	$(BIN)/python app.py $(ARGS)
 
-# Side by side but for those in a browser, who want the cores for themselves; threads of torch that
-# wait do so asleep, as others want them.
+# Those in a browser by themselves, as they want the cores, and two at a time, as they wait for speech
+# most of the time; threads of torch that wait do so asleep, as others want them.
 test: $(VENV)/tests browser
 ifeq ($(ARGS),)
 	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest -m browser
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --numprocesses 2 --dist loadfile
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
