@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asr_core import data, mistakes, text
+from asr_core import audio, data, mistakes, text
 from asr_core.errors import AsrError, DataError
 from asr_core.scoring import (
     Utterance,
@@ -67,9 +68,8 @@ def evaluate(
     recognizer: Recognizer,
     rows: Iterable[dict[str, Any]],
     dataset: str = "",
-    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Transcribe `rows` (of `data.load`) and compare, in the spelling of the model.
+    """Transcribe `rows` (of `data.load`), several at a time, and compare, in the model's spelling.
 
     Rows without a transcript and recordings that cannot be read are named in `failed`.
     Raises DataError when nothing is left to compare.
@@ -82,25 +82,29 @@ def evaluate(
 
     done: list[Utterance] = []
     failed: dict[str, str] = {}
-    began = time.perf_counter()
-    for index, row in enumerate(rows):
+    asked: deque[tuple[int, dict[str, Any], str]] = deque()  # the rows that are being heard
+
+    def leave_out(index: int, row: dict[str, Any], reason: str) -> None:
         name = data.row_name(row, index)
-        if name in failed:
-            name = f"{name} (row {index})"
-        reference = spell(row["transcription"] or "")
-        if not reference:
-            failed[name] = "It has no transcript."
-        else:
-            try:
-                heard = recognizer.transcribe(data.row_source(row))
-            except AsrError as error:
-                failed[name] = str(error)
+        failed[f"{name} (row {index})" if name in failed else name] = reason
+
+    def spoken() -> Iterator[audio.Source | None]:
+        for index, row in enumerate(rows):
+            if reference := spell(row["transcription"] or ""):
+                asked.append((index, row, reference))
+                yield data.row_source(row)
             else:
-                hypothesis = spell(heard.text)
-                speaker = str("" if row.get("speaker") is None else row["speaker"])
-                done.append(compare(index, name, reference, hypothesis, heard.duration, speaker))
-        if progress:
-            progress(index + 1)
+                leave_out(index, row, "It has no transcript.")
+
+    began = time.perf_counter()
+    for heard in recognizer.transcribe_many(spoken(), return_errors=True):
+        index, row, reference = asked.popleft()
+        if isinstance(heard, AsrError):
+            leave_out(index, row, str(heard))
+            continue
+        speaker = str("" if row.get("speaker") is None else row["speaker"])
+        hypothesis, name = spell(heard.text), data.row_name(row, index)
+        done.append(compare(index, name, reference, hypothesis, heard.duration, speaker))
     seconds = time.perf_counter() - began
     if not done:
         raise DataError(

@@ -17,7 +17,7 @@ import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
-from asr_core import data, evaluation, evaluation_page, mistakes
+from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
 from asr_core.scoring import bootstrap, compare
 
@@ -25,15 +25,20 @@ SAID = [row[1] for row in recordings.ROWS]
 
 
 class Parrot:
-    """A recognizer that says what it was told to, clip after clip; an error is raised."""
+    """A recognizer that says what it was told to, clip after clip."""
 
     def __init__(self, processor, *answers, name: str = "parrot") -> None:
         self.name, self.processor, self.answers = name, processor, list(answers)
 
-    def transcribe(self, source):
+    def transcribe_many(self, sources, return_errors):
+        assert return_errors
+        for source in sources:
+            yield self.said(source)
+
+    def said(self, source):
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
-            raise answer
+            return answer
         with io.BytesIO(source) as file, av.open(file) as container:
             duration = container.duration / av.time_base
         return SimpleNamespace(text=answer, duration=duration)
@@ -134,6 +139,27 @@ def test_nothing_to_compare_is_an_error(processor, rows):
     broken = [AudioError("It is broken.")] * len(rows)
     with pytest.raises(DataError, match=r"nothing to compare in calls"):
         evaluation.evaluate(Parrot(processor, *broken), rows, "calls")
+
+
+def test_rows_of_one_name_that_fail_are_told_apart(processor, rows):
+    alike = rows.map(lambda row: {"audio": {**row["audio"], "path": "a.wav"}})
+    answers = [AudioError("It is broken."), HEARD[1], AudioError("It is silent."), *HEARD[3:]]
+    result = evaluation.evaluate(Parrot(processor, *answers), alike)
+    assert result.failed == {"a.wav": "It is broken.", "a.wav (row 2)": "It is silent."}
+    assert [row.index for row in result.rows] == [1, 3, 4, 5]
+
+
+def test_a_real_recognizer_hears_several_at_a_time_and_loses_no_order(monkeypatch):
+    heard = evaluation.evaluate(recognizer := Recognizer(), data.load(data.SAMPLE, split="test"))
+    assert [row.index for row in heard.rows] == list(range(len(heard.rows)))
+    assert heard.wer < 0.5 and not heard.failed
+
+    def fail(source):
+        raise ValueError("a library's")
+
+    monkeypatch.setattr(recognizer, "stream", fail)
+    with pytest.raises(DataError, match="nothing to compare"):
+        evaluation.evaluate(recognizer, data.load(data.SAMPLE, split="test[:3]"))
 
 
 def test_the_most_frequent_confusions_come_first():
