@@ -6,6 +6,7 @@ Client("http://127.0.0.1:7860").predict(handle_file("call.wav"), "srt", api_name
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -32,16 +33,18 @@ def api(engine: Engine) -> None:
     hotwords = gr.Textbox("", label="hotwords", visible=False)
     result = gr.Textbox(label="transcript", visible=False)
 
+    # Step by step, or gradio could not end it when whoever called has gone.
     @gpu
-    def listen(recording: str | None, format: str, wish: Wish) -> tuple[str, str]:
+    def listen(recording: str | None, format: str, wish: Wish) -> Iterator[tuple[str, str]]:
         try:
-            return render(engine.listener(wish).transcribe(recording), format), ""
+            for transcript in page.sparingly(engine.listener(wish).stream(recording)):
+                yield render(transcript, format), ""
         except Exception as error:
-            return "", page.complaint(error, "en")
+            yield "", page.complaint(error, "en")
 
     def transcribe(
         recording: str, format: str = "txt", language_model: bool = True, hotwords: str = ""
-    ) -> str:
+    ) -> Iterator[str]:
         """
         Write down what is said in a recording.
 
@@ -51,12 +54,12 @@ def api(engine: Engine) -> None:
             language_model: whether a language model makes words of the letters that are heard
             hotwords: words and names to favour, with commas
         Returns:
-            the transcript in that format
+            the transcript in that format; while the recording is read, what there is of it so far
         """
-        made, problem = listen(recording, format, Wish("", language_model, hotwords))
-        if problem:
-            raise gr.Error(problem, print_exception=False)
-        return made
+        for made, problem in listen(recording, format, Wish("", language_model, hotwords)):
+            if problem:
+                raise gr.Error(problem, print_exception=False)
+            yield made
 
     gr.Button(visible=False).click(
         transcribe,

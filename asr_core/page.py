@@ -62,17 +62,23 @@ def transcribe(
             yield View([], notice("busy", say("loading_queued", language)), None, True)
         recognizer = engine.listener(wish)
         progress = Progress(length(path), language)
-        due = 0.0
-        for transcript in recognizer.stream(path):
-            began = time.monotonic()
-            if (done := transcript.complete) or began >= due:
-                said = outcome(transcript, language) if done else progress(transcript.duration)
-                yield View(rows(transcript), said, transcript, not done)
-                # All the words are shown each time: of hours, less often, or that takes longest.
-                due = time.monotonic() + SPARING * (time.monotonic() - began)
+        for transcript in sparingly(recognizer.stream(path)):
+            done = transcript.complete
+            said = outcome(transcript, language) if done else progress(transcript.duration)
+            yield View(rows(transcript), said, transcript, not done)
     except Exception as error:
         said = notice("problem", complaint(error, language))
         yield View(rows(transcript), said, transcript, False)
+
+
+def sparingly(transcripts: Iterator[Transcript]) -> Iterator[Transcript]:
+    """Those that are shown: all the words of hours less often, or showing them takes longest."""
+    due = 0.0
+    for transcript in transcripts:
+        began = time.monotonic()
+        if transcript.complete or began >= due:
+            yield transcript
+            due = time.monotonic() + SPARING * (time.monotonic() - began)
 
 
 def rows(transcript: Transcript | None) -> list[list]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
+import threading
+import time
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from asr_core import Recognizer, page
+from asr_core.api import Blocks, api
+from asr_core.transcript import Transcript, Word
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,40 @@ def test_plain_http(app, clip):
         assert "event: complete" in said
         (text,) = json.loads(said.split("data: ")[-1])
         assert text.strip()
+
+
+def test_who_leaves_is_no_longer_listened_to():
+    class Endless:
+        """A recognizer of a recording without an end, that knows when nobody listens."""
+
+        def __init__(self) -> None:
+            self.left = threading.Event()
+
+        def listener(self, wish) -> Endless:
+            return self
+
+        def stream(self, source):
+            try:
+                word = Word("AGAIN", 0.0, 1.0, 1.0)
+                for second in itertools.count():
+                    yield Transcript((word,), second, complete=False)
+                    time.sleep(0.1)
+            finally:
+                self.left.set()
+
+    endless = Endless()
+    with Blocks() as demo:
+        api(endless)
+    _, url, _ = demo.queue().launch(prevent_thread_lock=True, quiet=True)
+    try:
+        address = f"{url}gradio_api/call/transcribe"
+        event = json.loads(post(address, b'{"data": [null]}', "application/json"))["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+            assert answer.readline().strip() == b"event: generating"
+            assert "AGAIN" in json.loads(answer.readline().removeprefix(b"data: "))[0]
+        assert endless.left.wait(60)
+    finally:
+        demo.close()
 
 
 def test_an_assistant_finds_and_uses_the_tool(app, client, clip):
