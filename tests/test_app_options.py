@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from browser import ROOT, App, free_port, long_recording
+from browser import PATIENCE, ROOT, App, free_port, long_recording
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
@@ -73,7 +73,7 @@ def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
         while job.status().code != Status.PROCESSING:
             time.sleep(0.1)
         running._process.send_signal(signal.SIGINT)
-        running._process.wait(60)
+        running._process.wait(PATIENCE / 1000)
     finally:
         running.close()
     assert "Traceback" not in running.log
