@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from asr_core import layers, padding
 
 LENGTHS = (16_000, 400, 9_999, 12_345, 15_999, 723)  # samples
-SHAPE = {
-    "vocab_size": 20,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "conv_dim": (16,) * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "initializer_range": 0.1,
-}
 
 
 def model(kind: str, norm: str, stable: bool = False, **options):
-    from transformers import AutoConfig, AutoModelForCTC
-
     norms = {"feat_extract_norm": norm, "do_stable_layer_norm": stable}
-    config = AutoConfig.for_model(kind, **SHAPE | norms | options)
-    torch.manual_seed(0)
-    return AutoModelForCTC.from_config(config).eval()
+    return tiny.ctc(kind, **{"initializer_range": 0.1} | norms | options)
 
 
 @pytest.mark.parametrize("on_a_cpu", [False, True])

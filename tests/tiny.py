@@ -57,6 +57,27 @@ def wav2vec2(folder: Path, norm: str = "group", seed: int = 0, **options) -> Pat
     return folder
 
 
+def ctc(kind: str, width: int = 32, **options):
+    """A random model of a kind that hears the waveform, such as "wavlm", ready for inference."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCTC
+
+    settings = {
+        "vocab_size": 20,
+        "hidden_size": width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 2 * width,
+        "conv_dim": (width // 2,) * 7,
+        "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+        "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    }
+    torch.manual_seed(0)
+    return AutoModelForCTC.from_config(AutoConfig.for_model(kind, **settings | options)).eval()
+
+
 def processor(folder: Path, **options) -> None:
     """The processor of facebook/wav2vec2-base-960h, but for the options."""
     from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
