@@ -7,7 +7,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -60,6 +60,9 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
 
     spelling = text.Spelling(options.case, options.punctuation, options.hangul)
     tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
+    if text.is_turkic(tokens):  # which can be told by what is written small only
+        spelling = replace(spelling, dotless=True)
+        tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
     with tempfile.TemporaryDirectory() as folder:  # what lies in the output folder may be in use
         path = Path(folder, "vocab.json")
         path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")

@@ -23,6 +23,10 @@ _JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are dif
 PAUSES = ".,?!。、।॥؟،؛"  # as NFKC leaves them; models that spell these keep punctuation
 ZERO_WIDTH_SPACE = "\u200b"
 
+# Who spells with these has two letters i, of which one has no dot as a capital either.
+TURKIC = frozenset("çğıöşü")
+MOST_FOREIGN = 12  # letters beside those: with more it is a vocabulary for many languages
+
 CASES = ("keep", "lower", "upper")
 PUNCTUATION = ("remove", "keep")
 HANGUL = ("syllables", "jamo")
@@ -35,11 +39,13 @@ class Spelling:
     `case` is one of `CASES`; `punctuation` one of `PUNCTUATION` (apostrophes inside words always
     stay); `hangul` one of `HANGUL`: a Korean syllable as one character, or as the two or three
     jamo it is made of (some 70 characters to learn instead of 2,000; `compose` turns them back).
+    With `dotless`, the small letter of I is ı and that of İ is i, as in Turkish and Azerbaijani.
     """
 
     case: str = "lower"
     punctuation: str = "remove"
     hangul: str = "syllables"
+    dotless: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in (("case", CASES), ("punctuation", PUNCTUATION), ("hangul", HANGUL)):
@@ -64,7 +70,7 @@ class Spelling:
         whole = any(ord(c) in _HANGUL_SYLLABLES for c in characters)
         jamo = any(ord(c) in _JAMO for c in characters)
         hangul = "jamo" if jamo and not whole else "syllables"
-        return cls(case, punctuation, hangul)
+        return cls(case, punctuation, hangul, is_turkic(characters))
 
 
 def normalize(text: str, spelling: Spelling) -> str:
@@ -84,8 +90,12 @@ def normalize(text: str, spelling: Spelling) -> str:
     else:
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     if spelling.case == "lower":
+        if spelling.dotless:
+            text = text.replace("I", "ı")
         text = text.replace("İ", "i").lower()  # else its dot becomes a letter of its own
     elif spelling.case == "upper":
+        if spelling.dotless:
+            text = text.replace("i", "İ")
         text = text.upper()
     if spelling.hangul == "jamo":
         text = decompose(text)
@@ -120,6 +130,14 @@ def vocabulary(transcripts: Iterable[str]) -> dict[str, int]:
     characters = {c for text in transcripts for c in text} - {" ", DELIMITER}
     tokens = [*SPECIAL, DELIMITER, *sorted(characters)]
     return {token: index for index, token in enumerate(tokens)}
+
+
+def is_turkic(characters: Iterable[str]) -> bool:
+    """Whether a vocabulary is that of Turkish or a language that writes i as it does."""
+    # "İ" alone says that capitals are told apart: "I" is in every vocabulary of capitals.
+    small = {"ı" if c == "İ" else c.lower() for c in characters if c.isalpha() and c != "I"}
+    foreign = [c for c in small - TURKIC if not c.isascii()]
+    return small >= TURKIC and len(foreign) <= MOST_FOREIGN
 
 
 def unknown(transcripts: Iterable[str], tokenizer: Any) -> Counter[str]:

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCTC, AutoProcessor
 
 import train
-from asr_core import pretrained
+from asr_core import pretrained, text
 from asr_core.errors import ModelError
 from asr_core.flags import parse
 from asr_core.models import EMBEDDED_FOLDER
@@ -57,6 +57,21 @@ def test_a_head_for_other_characters_is_new_though_there_are_as_many(tmp_path):
     assert fresh and model.lm_head.weight.shape == old.shape
     assert (model.lm_head.weight - old).abs().max() > 0.01
     assert model.lm_head.weight.std() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("case", "heard"), [("lower", "ışık ile izmir"), ("upper", "IŞIK İLE İZMİR")]
+)
+def test_turkish_keeps_its_two_letters_i_apart(tmp_path, case, heard):
+    flags = f"--model embedded --vocabulary data --case {case} --output_dir {tmp_path}"
+    options, _ = parse(flags.split())
+    said = ["İzmir'de ılık bir gün, Işık!", "Çağrı için şu dört büyük liste"]
+    tokenizer = pretrained.load_processor(options, said)[0].tokenizer
+    spelling = text.Spelling.of(tokenizer)
+    assert text.normalize("Işık ile İzmir", spelling) == heard
+    assert not text.unknown([text.normalize(line, spelling) for line in said], tokenizer)
+    dots = {"lower": {"ı", "i"}, "upper": {"I", "İ"}}[case]
+    assert dots == {"ı", "i", "I", "İ", "i̇", "\u0307"} & set(tokenizer.get_vocab())
 
 
 def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):

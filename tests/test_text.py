@@ -12,6 +12,8 @@ from asr_core.errors import OptionError
 
 UPPER = text.Spelling(case="upper")
 LOWER = text.Spelling(case="lower")
+TURKISH = text.Spelling(case="lower", dotless=True)
+TURKISH_CAPITALS = text.Spelling(case="upper", dotless=True)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,8 @@ LOWER = text.Spelling(case="lower")
         ("น้ำ ทำ", LOWER, "น้ำ ทำ"),  # with one character for am, as everybody writes it
         ("ນ້ຳ", LOWER, "ນ້ຳ"),
         ("İstanbul", LOWER, "istanbul"),
+        ("Işık, İzmir'in ILIK kıyısı", TURKISH, "ışık izmir'in ılık kıyısı"),
+        ("Işık, İzmir'in ılık kıyısı", TURKISH_CAPITALS, "IŞIK İZMİR'İN ILIK KIYISI"),
         ("東京、大阪。", LOWER, "東京 大阪"),
         ("안녕하세요!", LOWER, "안녕하세요"),
         ("Wort\u00adtrennung", LOWER, "worttrennung"),
@@ -81,6 +85,10 @@ def tokenizer(tmp_path, characters: str, **options) -> Wav2Vec2CTCTokenizer:
         ("abc.,?", {}, text.Spelling("lower", "keep")),
         ("안녕", {}, text.Spelling("keep")),
         ("\u1112\u1161\u11ab", {}, text.Spelling("keep", hangul="jamo")),
+        ("abcçgğıiöşüâîû", {}, TURKISH),
+        ("ABCÇGĞIİÖŞÜ", {}, TURKISH_CAPITALS),
+        ("abcçdeıö", {}, LOWER),  # a name from Turkey among others
+        ("abcçgğıiöşüàâäåæèéêëîïñóôøœß", {}, LOWER),  # many languages
     ],
 )
 def test_spelling_follows_the_tokenizer(tmp_path, characters, options, spelling):
