@@ -6,7 +6,8 @@ which the model hesitates may come out the other way, so nobody gets this who ha
 Weights are rounded once, each output by a scale of its own, and frames as they come, each by its
 own (ZeroQuant, Yao et al., 2022, https://arxiv.org/abs/2206.01861), so nothing depends on what is
 heard beside it. The products are oneDNN's, by the operators that torch.compile uses for quantized
-models. The first convolution, grouped ones and the head stay as they are: they take little time.
+models. The first convolution, grouped ones and layers of few outputs, as most heads, stay as they
+are: they take little time.
 """
 
 from __future__ import annotations
