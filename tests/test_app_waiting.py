@@ -56,3 +56,20 @@ def test_without_the_hub_the_embedded_model_is_taken_and_said(chromium, tmp_path
             assert transcript(page)
     finally:
         app.close()
+
+
+def test_of_two_models_the_one_chosen_last_is_told(chromium, silent_hub, tmp_path):
+    names = {"ASR_MODELS": "owner/model,embedded"}
+    app = App(
+        tmp_path, "--model", "embedded", HF_ENDPOINT=silent_hub, HF_HOME=str(tmp_path), **names
+    )
+    try:
+        page = opened(chromium, app)
+        page.wait_for_selector("#model .notice.done")
+        for name in ("owner/model", "embedded"):
+            page.click("#models input")
+            page.click(f"#models [role=option]:has-text('{name}')")
+            page.wait_for_selector("#model .notice.busy")  # of the first, that is being loaded
+        page.wait_for_selector("#model .notice.done:has-text('embedded')")
+    finally:
+        app.close()

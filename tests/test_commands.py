@@ -130,7 +130,7 @@ def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
         ("transcribe nothing.wav", ["nothing.wav", "does not exist"]),
         ("transcribe a.wav --model no/such/model/here", ["no/such/model/here"]),
         ("transcribe a.wav --device tpu", ["'tpu'", "cpu"]),
-        ("transcribe a.wav --dtype int8", ["'int8'", "float32"]),
+        ("transcribe a.wav --dtype int4", ["'int4'", "float32"]),
         ("evaluate --dataset nothing.csv", ["nothing.csv", "does not exist"]),
         ("evaluate --dataset sample --split later", ["'later'", "train", "test"]),
         ("evaluate --dataset sample --max_samples 0", ["--max_samples 0", "at least 1"]),
