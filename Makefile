@@ -4,18 +4,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LESSONS := tests/test_app_teach.py
 .DEFAULT_GOAL := demo
 .PHONY: demo test browser
 
 demo: $(VENV)/app
 	$(BIN)/python app.py $(ARGS)
 
-# Those in a browser by themselves, as they want the cores, and two at a time, as they wait for speech
-# most of the time; threads of torch that wait do so asleep, as others want them.
+# Side by side, but those in a browser after all others, two at a time, as they wait for speech most of
+# the time, and those that teach a model one by one; threads of torch that wait do so asleep, as others
+# want the cores.
 test: $(VENV)/tests browser
 ifeq ($(ARGS),)
 	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
-	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --numprocesses 2 --dist loadfile
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --ignore $(LESSONS) --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(LESSONS)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
