@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -76,8 +77,9 @@ class LanguageModel:
         from asr_core import search
 
         numbers = {word: number for number, word in enumerate(self.words)}
+        spelling = ngrams.spelling_of(Counter("".join(self.words)))
         total, state = 0.0, self.begin
-        for word in [*normalize(text, ngrams.SPELLING).split(), "</s>"]:
+        for word in [*normalize(text, spelling).split(), "</s>"]:
             score, state = search.step(self.ngrams, state, numbers.get(word, search.UNKNOWN))
             total += score
         return total

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
 from asr_core.ngrams import SPECIAL
+from asr_core.text import is_turkic, lowered
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
@@ -44,13 +46,14 @@ class Vocabulary:
         Raises ModelError when the language model was made for another alphabet, OptionError when a
         hotword cannot be spelt.
         """
-        letters = {c: i for i, c in enumerate(sorted(set(_fold("".join(alphabet.tokens))) - {" "}))}
+        fold = partial(_fold, dotless=is_turkic("".join(alphabet.tokens)))
+        letters = {c: i for i, c in enumerate(sorted(set(fold("".join(alphabet.tokens))) - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
         spellings: dict[str, tuple[int, float]] = {}  # word -> number for the n-grams, bonus
         if language_model:
             for number, word in enumerate(language_model.words[len(SPECIAL) :], len(SPECIAL)):
-                if letters.keys() >= set(folded := _fold(word)):
+                if letters.keys() >= set(folded := fold(word)):
                     spellings[folded] = (number, 0.0)
             if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
                 raise ModelError(
@@ -67,8 +70,8 @@ class Vocabulary:
                     f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters "
                     "are possible."
                 )
-            word = _fold(hotword)
-            if missing := [c for c in dict.fromkeys(hotword) if set(_fold(c)) - letters.keys()]:
+            word = fold(hotword)
+            if missing := [c for c in dict.fromkeys(hotword) if set(fold(c)) - letters.keys()]:
                 raise OptionError(
                     f"The hotword '{hotword}' cannot be spelt: the model has no "
                     f"{', '.join(missing)}."
@@ -79,15 +82,16 @@ class Vocabulary:
             alphabet,
             ngrams,
             _lexicon(spellings, letters, ngrams, weights),
-            _columns(alphabet, letters, _favour(alphabet, language_model)),
+            _columns(alphabet, fold, letters, _favour(alphabet, language_model)),
             weights,
             language_model.begin if language_model else search.EMPTY,
         )
 
 
-def _fold(text: str) -> str:
+def _fold(text: str, dotless: bool) -> str:
     """Letters without case; Hangul as jamo, whichever way the alphabet writes them."""
-    return unicodedata.normalize("NFD", text.lower()) if not text.isascii() else text.lower()
+    text = lowered(text, dotless)
+    return unicodedata.normalize("NFD", text) if not text.isascii() else text
 
 
 def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
@@ -101,9 +105,11 @@ def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndar
     return favour
 
 
-def _columns(alphabet: Alphabet, letters: dict[str, int], favour: np.ndarray) -> search.Columns:
+def _columns(
+    alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], favour: np.ndarray
+) -> search.Columns:
     codes = [
-        [search.SPACE if c == " " else letters[c] for c in _fold(token)]
+        [search.SPACE if c == " " else letters[c] for c in fold(token)]
         if column != alphabet.blank
         else []
         for column, token in enumerate(alphabet.tokens)

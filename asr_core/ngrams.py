@@ -18,7 +18,7 @@ import lzma
 import re
 import unicodedata
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,15 @@ from pathlib import Path
 import numpy as np
 
 from asr_core.errors import DataError, OptionError
-from asr_core.text import Spelling, normalize
+from asr_core.text import Spelling, is_turkic, normalize
 
 BEGIN, END, UNKNOWN = 0, 1, 2
 SPECIAL = ("<s>", "</s>", "<unk>")
 ORDERS = range(1, 7)
 LARGEST_VOCABULARY = 65_536  # words, `SPECIAL` among them: numbers of two bytes
 CHUNK = 1 << 22  # tokens counted at a time
-SPELLING = Spelling(case="lower")
+HEAD = 10_000  # lines by which a text's language is told
+RARE = 1e-4  # share of a letter that does not tell it
 
 
 @dataclass
@@ -59,6 +60,7 @@ def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is not a file: give one or more text files.")
+    spelling = _spelling(paths)
     words = 0
     total = sum(path.stat().st_size for path in paths)
     with tqdm(total=total, unit="B", unit_scale=True, desc="Reading", leave=False) as bar:
@@ -69,7 +71,7 @@ def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
                     if number % 10_000 == 0:
                         bar.update(raw.tell() - before)
                         before = raw.tell()
-                    found = words_of(line)
+                    found = words_of(line, spelling)
                     words += len(found)
                     if found:
                         yield found
@@ -77,10 +79,25 @@ def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
         raise DataError(f"{', '.join(path.name for path in paths)}: no words to learn from.")
 
 
-def words_of(line: str) -> list[str]:
-    """The words of `normalize(line, SPELLING)`; ten times as fast where all is ASCII."""
-    if not line.isascii():
-        return normalize(line, SPELLING).split()
+def spelling_of(letters: Counter[str]) -> Spelling:
+    """How words are written in a text that holds `letters`: small, as its language has it."""
+    common = {c for c, count in letters.items() if count >= RARE * letters.total()}
+    return Spelling(case="lower", dotless=is_turkic(common))
+
+
+def _spelling(paths: Sequence[Path]) -> Spelling:
+    letters: Counter[str] = Counter()
+    for path in paths:
+        with path.open("rb") as raw:
+            for line in itertools.islice(_lines(path, raw), HEAD):
+                letters.update(line)
+    return spelling_of(letters)
+
+
+def words_of(line: str, spelling: Spelling) -> list[str]:
+    """The words of `normalize(line, spelling)`; ten times as fast where all is ASCII."""
+    if spelling.dotless or not line.isascii():
+        return normalize(line, spelling).split()
     return _OTHER.sub(" ", _STRAY_APOSTROPHE.sub("", line.lower().replace("`", "'"))).split()
 
 

@@ -90,9 +90,7 @@ def normalize(text: str, spelling: Spelling) -> str:
     else:
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     if spelling.case == "lower":
-        if spelling.dotless:
-            text = text.replace("I", "ı")
-        text = text.replace("İ", "i").lower()  # else its dot becomes a letter of its own
+        text = lowered(text, spelling.dotless)
     elif spelling.case == "upper":
         if spelling.dotless:
             text = text.replace("i", "İ")
@@ -100,6 +98,13 @@ def normalize(text: str, spelling: Spelling) -> str:
     if spelling.hangul == "jamo":
         text = decompose(text)
     return " ".join(text.split())
+
+
+def lowered(text: str, dotless: bool = False) -> str:
+    """Small letters; with `dotless`, the small letter of I is ı."""
+    if dotless:
+        text = text.replace("I", "ı")
+    return text.replace("İ", "i").lower()  # else its dot becomes a letter of its own
 
 
 def _is_spoken(text: str, i: int) -> bool:

@@ -15,9 +15,12 @@ import pytest
 
 from asr_core import language_model, ngrams, search
 from asr_core.__main__ import main
+from asr_core.beam import BeamDecoder
+from asr_core.decoding import Alphabet
 from asr_core.errors import DataError, ModelError, OptionError
 from asr_core.flags import parse
-from asr_core.text import normalize
+from asr_core.lexicon import Vocabulary
+from asr_core.text import Spelling, normalize
 
 TEXT = """I want to pay my bill
 I want to see my balance
@@ -152,11 +155,33 @@ def test_text_that_is_none_is_refused_in_a_sentence(tmp_path, capsys, name, cont
     assert not (tmp_path / "lm").exists()
 
 
-def test_ascii_text_is_read_as_any_other():
+@pytest.mark.parametrize("dotless", [False, True])
+def test_ascii_text_is_read_as_any_other(dotless):
     draw = random.Random(0)
+    spelling = Spelling(dotless=dotless)
     for _ in range(5000):
-        line = "".join(draw.choice("abS s'`.,-19\tzT^&$_") for _ in range(draw.randint(0, 12)))
-        assert ngrams.words_of(line) == normalize(line, ngrams.SPELLING).split(), line
+        line = "".join(draw.choice("abSI s'`.,-19\tzT^&$_") for _ in range(draw.randint(0, 12)))
+        assert ngrams.words_of(line, spelling) == normalize(line, spelling).split(), line
+
+
+TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
+
+
+@pytest.mark.parametrize("case", ["lower", "upper"])
+def test_turkish_words_keep_their_two_letters_i(tmp_path, case):
+    (tmp_path / "text.txt").write_text("\n".join(TURKISH), encoding="utf-8")
+    known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    assert {"ışık", "izmir'de", "ılık", "bir"} <= set(known.words)
+    spelling = Spelling(case=case, dotless=True)
+    said = [normalize(line, spelling) for line in TURKISH]
+    alphabet = Alphabet(("", " ", *sorted(set("".join(said)) - {" "})), blank=0)
+    decoder = BeamDecoder(Vocabulary.of(alphabet, known, hotwords=["İZMİR", "IŞIK"]), 0.02)
+    emissions = np.full((2 * len(said[0]), len(alphabet.tokens)), -9.0, np.float32)
+    for i, letter in enumerate(said[0]):
+        emissions[2 * i, alphabet.tokens.index(letter)] = emissions[2 * i + 1, 0] = 0.0
+    decoder.feed(emissions)
+    decoder.finish()
+    assert " ".join(word.text for word in decoder.words()) == said[0]
 
 
 def test_a_missing_file_is_named(tmp_path):
