@@ -111,6 +111,8 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     with quick_start():
         import gradio as gr
 
+        from asr_core.downloads import bound
+
         engine = Engine(model)
         demo = build(engine, public=share)
     if zero_gpu():
@@ -137,6 +139,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             f"Nothing can be served at {where}: the port is taken, or the address is not one of "
             "this machine's. Try another --port or --host."
         ) from error
+    bound(demo.max_file_size)
     forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
     remember_files_of_assistants(demo)
     print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)

@@ -78,6 +78,12 @@ def test_files_of_the_server_cannot_be_read(client):
     assert "root" not in str(refused.value)
 
 
+def test_recordings_at_an_address_are_fetched_by_ourselves(client):
+    payload = {"path": "http:///talk.wav", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError, match=r"http:///talk\.wav cannot be fetched: "):
+        client.predict(payload, api_name="/transcribe")
+
+
 def test_plain_http(app, clip):
     """What `curl -F files=@call.flac URL/gradio_api/upload` and the two calls after it do."""
     boundary = uuid.uuid4().hex

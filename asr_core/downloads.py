@@ -1,0 +1,93 @@
+"""Recordings that programs and assistants name by their address on the web.
+
+gradio fetches them as whole into memory, however large they are, and as long as it takes
+(`processing_utils.async_ssrf_protected_download`); ours are written to disk as they come, and no
+larger than what may be uploaded. Nobody reaches what is not public: `safehttpx` sees to that, for
+each address that an answer refers to as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urljoin
+
+import gradio as gr
+import httpx
+import safehttpx
+from gradio import processing_utils
+from gradio_client.utils import strip_invalid_filename_characters
+
+PATIENCE = 300  # seconds for all of a recording ...
+SILENCE = 20  # ... in which nothing may come for so long
+
+
+def bound(limit: int) -> None:
+    """From now on, nothing of more than `limit` bytes is fetched."""
+    processing_utils.async_ssrf_protected_download = partial(fetch, limit=limit)
+
+
+async def fetch(url: str, cache_dir: str, limit: int) -> str:
+    """The path of what is at `url`, in `cache_dir`, where it stays until gradio sweeps it away.
+
+    Raises gradio's Error, in one sentence, when it cannot be had.
+    """
+    folder = Path(cache_dir).absolute() / processing_utils.hash_url(url)
+    coming = folder / secrets.token_hex(8)
+    try:
+        name = strip_invalid_filename_characters(Path(httpx.URL(url).path).name).lstrip(".")
+        path = folder / (name or "recording")
+        if path.exists():
+            return str(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        async with asyncio.timeout(PATIENCE), _opened(url) as response:
+            response.raise_for_status()
+            size = 0
+            with coming.open("wb") as file:
+                async for chunk in response.aiter_bytes():
+                    size += len(chunk)
+                    if size > limit:
+                        raise ValueError(f"it is larger than {limit / 2**20:.0f} MB")
+                    file.write(chunk)
+        coming.replace(path)
+    except TimeoutError as error:
+        raise _refusal(url, f"it took more than {PATIENCE} seconds") from error
+    except httpx.HTTPStatusError as error:
+        code = error.response.status_code
+        raise _refusal(url, f"the answer was {code} {error.response.reason_phrase}") from error
+    except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _refusal(url, str(error) or type(error).__name__) from error
+    finally:
+        coming.unlink(missing_ok=True)
+    return str(path)
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[httpx.Response]:
+    """The answer at `url`, or where it refers to, before its body is read."""
+    for _ in range(processing_utils.MAX_REDIRECTS):
+        async with (
+            httpx.AsyncClient(transport=await _transport(url), timeout=SILENCE) as client,
+            client.stream("GET", url) as response,
+        ):
+            if not response.has_redirect_location:
+                yield response
+                return
+            url = urljoin(url, response.headers["Location"])
+    raise ValueError("it refers to other addresses without end")
+
+
+async def _transport(url: str) -> httpx.AsyncBaseTransport | None:
+    """A way to the very machine that was found to be a public one."""
+    host = httpx.URL(url).host
+    if safehttpx.matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
+        return None
+    return safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
+
+
+def _refusal(url: str, reason: str) -> gr.Error:
+    return gr.Error(f"{url} cannot be fetched: {reason.rstrip('.')}.", print_exception=False)
