@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
 from asr_core.errors import AudioError, printable
 from asr_core.resampling import Resampler
+
+if TYPE_CHECKING:
+    import av
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +31,11 @@ SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
-TIMED = ("matroska", "mov")  # formats (MKV, WebM; MP4, M4A) that tell when sound was sent
+# Formats that tell when sound was sent: pauses are part of some (MKV, WebM; MP4, M4A), and damage
+# in the others.
+PAUSING, STEADY = ("matroska", "mov"), ("flac", "ogg")
 GAPS = (0.5, 3600.0)  # seconds without sound that are more than rounding, and all that is filled
+RETRIES = 100  # places in a row that cannot be read, after which nothing is expected to come
 STREAMED_WAV = 0x7F00_0000  # bytes promised by headers that were written before the end was known
 
 # ffmpeg's demuxers that read one file of sound. Playlists (hls, concat, dash) are left out: they
@@ -90,8 +96,9 @@ class Recording:
                 f"{self.name} is only {self.read * 1000:.0f} ms long: "
                 f"at least {SHORTEST * 1000:.0f} ms are needed."
             )
-        promised = 0.98 * (self.duration or 0.0) - 0.1
-        if self.exact and self.read < promised and not self.warnings:
+        declared = self.duration or 0.0
+        missing = declared - self.read - 0.1
+        if self.exact and missing > min(0.02 * declared, 2.0) and not self.warnings:
             self.warnings.append(
                 f"{self.name} is cut short: only {self.read:.1f} of its {self.duration:.1f} "
                 "seconds could be read."
@@ -135,6 +142,11 @@ class Recording:
         samples = np.asarray(samples)
         if not np.isscalar(rate) or samples.dtype.kind not in "iuf":
             raise AudioError(f"{self.name} is not (sample rate, samples): check what they are.")
+        if samples.dtype.kind in "iu" and samples.dtype.itemsize > 4:
+            raise AudioError(
+                f"{self.name} has samples of {samples.dtype}, which do not say what is loudest: "
+                "give int16, or floats from -1 to 1."
+            )
         if samples.ndim not in (1, 2) or (
             samples.ndim == 2 and not 1 <= samples.shape[1] <= CHANNELS
         ):
@@ -167,7 +179,8 @@ class Recording:
         with container:
             if not container.streams.audio:
                 raise AudioError(f"{self.name} has no sound track.")
-            stream = container.streams.audio[0]
+            # Of several that which players play: the one marked so, if any.
+            stream = container.streams.best("audio") or container.streams.audio[0]
             if stream.codec_context is None:
                 raise AudioError(
                     f"{self.name} is in a coding that cannot be read: convert it first."
@@ -191,14 +204,16 @@ class Recording:
     def _decode_stream(self, container, stream) -> Iterator[tuple[int, np.ndarray]]:
         import av
 
-        lost, shape, packer = 0, None, None
+        lost, filled, shape, packer = 0, 0.0, None, None
         start = (container.start_time or 0) / av.time_base
-        timed = container.format.name.startswith(TIMED)
+        steady = container.format.name.startswith(STEADY)
+        timed = steady or container.format.name.startswith(PAUSING)
         heard, (least, left) = 0.0, GAPS  # seconds
         try:
-            for packet in container.demux(stream):
+            for packet in _packets(container, stream):
                 try:
-                    frames = packet.decode()
+                    frames = packet.decode() if packet else []
+                    lost += packet is None
                 except av.FFmpegError:
                     lost += 1  # a broken packet between good ones
                     continue
@@ -211,6 +226,7 @@ class Recording:
                         yield from _silence(gap, frame.rate)
                         packer, shape = None, None
                         heard, left = heard + gap, left - gap
+                        filled += gap if steady else 0.0
                     heard += frame.samples / frame.rate
                     if shape != (shape := (frame.format.name, frame.layout.name, frame.rate)):
                         yield from _unpacked(packer, None)
@@ -224,10 +240,33 @@ class Recording:
             self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
         with suppress(av.FFmpegError):  # as above, if the packer was it
             yield from _unpacked(packer, None)
-        if lost:
+        if filled:
+            self.warnings.append(
+                f"{self.name} is damaged: {filled:.1f} seconds in it could not be read and are "
+                "taken for silence."
+            )
+        elif lost:
             self.warnings.append(
                 f"{self.name} is damaged: what could not be read is left out ({lost} packets)."
             )
+
+
+def _packets(container, stream) -> Iterator[av.Packet | None]:
+    """The packets of a stream, with None where there is damage between them."""
+    import av
+
+    failed = 0
+    while True:
+        try:
+            for packet in container.demux(stream):
+                failed = 0
+                yield packet
+            return
+        except av.error.InvalidDataError:  # asked once more, ffmpeg looks for what comes next
+            failed += 1
+            if failed == RETRIES:
+                raise
+            yield None
 
 
 def _unpacked(packer, frame) -> Iterator[tuple[int, np.ndarray]]:

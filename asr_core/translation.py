@@ -68,6 +68,14 @@ KOREAN = {
     "{name} is damaged: what could not be read is left out ({lost} packets).": (
         "{name}: 파일이 손상되어 읽지 못한 부분을 뺐습니다(패킷 {lost}개)."
     ),
+    "{name} is damaged: {seconds} seconds in it could not be read and are taken for silence.": (
+        "{name}: 파일이 손상되어 읽지 못한 {seconds}초는 소리가 없는 것으로 보았습니다."
+    ),
+    "{name} has samples of {kind}, which do not say what is loudest: give int16, or floats from -1 "
+    "to 1.": (
+        "{name}: {kind} 표본은 가장 큰 소리가 얼마인지 알 수 없습니다. int16 또는 -1에서 1까지의 "
+        "실수를 주세요."
+    ),
     "{name} says it has {rate} samples a second: {least} to {most} can be read.": (
         "{name}: 표본율이 초당 {rate}개라고 되어 있습니다. {least}에서 {most}까지 읽을 수 있습니다."
     ),

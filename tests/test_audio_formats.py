@@ -190,3 +190,23 @@ def test_times_that_cannot_be_are_not_filled(monkeypatch):
     monkeypatch.setattr("asr_core.audio.GAPS", (0.5, 2.5))
     heard = load(film("matroska", "libopus", 3.0), 16_000)
     assert len(heard) / 16_000 == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("format", "codec"), [("matroska", "libopus"), ("mp4", "aac")])
+def test_of_several_tracks_the_one_that_players_play_is_heard(format, codec):
+    import av
+
+    rate, file = 48_000, io.BytesIO()
+    with av.open(file, "w", format=format) as container:
+        sounds = (np.zeros(3 * rate, np.float32), tone(3.0, rate))
+        tracks = [container.add_stream(codec, rate=rate, layout="mono") for _ in sounds]
+        tracks[1].disposition = av.stream.Disposition.default
+        for track, sound in zip(tracks, sounds, strict=True):
+            frame = av.AudioFrame.from_ndarray(sound[None], "flt", "mono")
+            frame.sample_rate = rate
+            size = track.codec_context.frame_size or 1024
+            packer = av.AudioResampler(track.codec_context.format, "mono", rate, size)
+            for part in (*packer.resample(frame), *packer.resample(None)):
+                container.mux(track.encode(part))
+            container.mux(track.encode(None))
+    assert np.abs(load(file.getvalue(), 16_000)).max() > 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import wave
 
@@ -61,6 +62,7 @@ BROKEN = {
     "the other way round": ((np.zeros(999), 16_000), "is not .sample rate, samples."),
     "channels first": ((16_000, np.zeros((2, 999))), r"shape \(2, 999\).*\(samples, channels\)"),
     "no channels": ((16_000, np.zeros((999, 0))), r"shape \(999, 0\)"),
+    "integers of eight bytes": ((16_000, np.zeros(999, np.int64)), "int64.*give int16, or floats"),
     "no rate": ((0, np.zeros(999)), "0 samples a second"),
     "absurd rate": ((10**9, np.zeros(999)), "1000000000 samples a second"),
 }
@@ -137,6 +139,41 @@ def test_damage_in_the_middle_loses_only_what_is_damaged():
     recording = read(bytes(file))
     assert recording.read > 15
     assert "is damaged" in recording.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("format", "codec", "rate"), [("flac", "flac", 16_000), ("ogg", "libopus", 48_000)]
+)
+@pytest.mark.parametrize("filling", [b"\0", b"Z"])
+def test_what_comes_after_damage_keeps_its_time(format, codec, rate, filling):
+    """A bad place on a disk, in formats that say where in the recording each piece belongs."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 30 * 16_000).astype(np.float32)
+    beep = 20.0  # seconds
+    noise[round(beep * 16_000) : round((beep + 1) * 16_000)] += tone(1.0)
+    sound = noise if rate == 16_000 else np.repeat(noise, rate // 16_000)
+    file = bytearray(encode(sound, rate, format, codec))
+    assert read(bytes(file)).warnings == []
+    start = len(file) // 2
+    file[start : start + len(file) // 20] = filling * (len(file) // 20)
+    recording = Recording(bytes(file))
+    heard = np.concatenate(list(recording.blocks(16_000)))
+    assert len(heard) / 16_000 == pytest.approx(30.0, abs=0.1)
+    loud = np.flatnonzero(np.abs(heard) > 0.5) / 16_000
+    assert np.median(loud) == pytest.approx(beep + 0.5, abs=0.2)
+    (said,) = recording.warnings
+    assert re.search(
+        r"is damaged: \d\.\d seconds in it could not be read and are taken for s", said
+    )
+
+
+def test_two_seconds_that_are_missing_from_an_hour_are_told():
+    recording = Recording((8_000, np.zeros(8_000)), "talk.wav", duration=3600.0)
+    recording.read = 3597.0
+    recording.close()
+    assert "is cut short: only 3597.0 of its 3600.0 seconds" in recording.warnings[0]
+    recording = Recording((8_000, np.zeros(8_000)), "talk.wav", duration=3600.0, read=3599.0)
+    recording.close()
+    assert recording.warnings == []
 
 
 def test_the_name_in_a_sentence_is_the_file_not_the_folder(tmp_path):
