@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import itertools
 import json
 import logging
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import archive, subtitles
-from asr_core.errors import AsrError, DataError, OptionError, printable, sentence
+from asr_core.errors import AsrError, DataError, OptionError, at_least_one, printable, sentence
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=run)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
+        if not sys.stdout.isatty() and not os.environ.get("PYTHONIOENCODING"):
+            sys.stdout.reconfigure(encoding="utf-8")  # as files and programs on Windows do not ask
     try:
         return options.run(options)
     except BrokenPipeError:  # as with `| head`: nobody reads on, and what is left has no place
@@ -79,24 +84,39 @@ def _part(written: str) -> tuple[int, int]:
 def _transcribe(options: argparse.Namespace) -> int:
     jobs = archive.Jobs(options.files, options.output_dir, options.format, options.part)
     kept = Counter(job.done and not options.overwrite for job in jobs)
-    for folder, reason in jobs.unread.items():
-        log.warning("asr_core transcribe: %s cannot be read: %s.", folder, reason)
+    unread = _tell_unread(jobs, told=set())
+    if not kept and options.part != (1, 1):
+        log.info("There are no recordings in that part of %s.", options.files[0])
+        return 1 if unread else 0
     if not kept:
-        raise OptionError(f"There are no recordings in {options.files[0]}, or in that part of it.")
+        raise OptionError(f"There are no recordings in {options.files[0]}.")
     if kept[True]:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.",
             kept[True],
             kept.total(),
         )
-    failures = _transcribe_jobs(jobs, kept[False], options) if kept[False] else 0
+    heard, failures = _transcribe_jobs(jobs, kept[False], options) if kept[False] else (0, 0)
+    unread = _tell_unread(jobs, told=unread)  # a disk may go away meanwhile
     if failures and options.output_dir:
         log.info("%d of %d could not be transcribed.", failures, kept[False])
-    return 1 if failures or jobs.unread else 0
+    if gone := max(0, kept[False] - heard):
+        log.warning("asr_core transcribe: %d of %d were no longer there.", gone, kept[False])
+    return 1 if failures or unread or gone else 0
 
 
-def _transcribe_jobs(jobs: archive.Jobs, count: int, options: argparse.Namespace) -> int:
-    """Transcribe what is not done and say how many failed; `count` is how many there are."""
+def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
+    """Name the folders that could not be read, but for those that were `told`; all of them."""
+    for folder, reason in jobs.unread.items():
+        if folder not in told:
+            log.warning("asr_core transcribe: %s cannot be read: %s.", folder, reason)
+    return set(jobs.unread)
+
+
+def _transcribe_jobs(
+    jobs: archive.Jobs, count: int, options: argparse.Namespace
+) -> tuple[int, int]:
+    """Transcribe what is not done, about `count`; how many there were, and how many failed."""
     if options.output_dir:
         _make_folder(options.output_dir / "transcripts")
     recognizer = _recognizer(options, options.model)
@@ -104,7 +124,7 @@ def _transcribe_jobs(jobs: archive.Jobs, count: int, options: argparse.Namespace
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
     results = recognizer.transcribe_many((job.source for job in sources), return_errors=True)
-    failures = 0
+    heard = failures = 0
     with _progress(count, options) as bar:
         for job, result in zip(todo, results, strict=True):
             complaints = [result] if isinstance(result, AsrError) else [*result.warnings]
@@ -118,9 +138,10 @@ def _transcribe_jobs(jobs: archive.Jobs, count: int, options: argparse.Namespace
             where = "" if Path(job.name).name == job.name else f" ({printable(job.name)})"
             for complaint in complaints:
                 bar.write(f"asr_core transcribe: {complaint}{where}", file=sys.stderr)
+            heard += 1
             failures += failed
             bar.update()
-    return failures
+    return heard, failures
 
 
 def _progress(count: int, options: argparse.Namespace):
@@ -191,9 +212,8 @@ def _rows(options: argparse.Namespace):
         log.info("Measuring on the part '%s'", split)
     columns = data.Columns(options.audio_column, options.text_column)
     rows = data.load(*where, split, columns)
+    at_least_one("--max_samples", options.max_samples)
     if options.max_samples is not None:
-        if options.max_samples < 1:
-            raise OptionError(f"--max_samples {options.max_samples}: at least 1 is needed.")
         rows = rows.select(range(min(options.max_samples, len(rows))))
     return rows
 
@@ -247,6 +267,9 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _make_folder(path: Path) -> None:
+    """For the file `path`. Raises OptionError where there can be no such file."""
+    if path.is_dir():
+        raise OptionError(f"{path} cannot be written: it is a folder, and a file is wanted.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,12 +24,13 @@ from asr_core.errors import DataError, OptionError, printable
 
 # How files in the formats that `audio` reads are named.
 ENDINGS = frozenset(
-    ".wav .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .mp3 .ogg .oga .opus .mov .mp4 .m4a .m4b "
-    ".m4v .3gp .3g2 .mkv .mka .webm .aac .amr .wma .wmv .asf .avi .flv .mpg .mpeg .ac3 .eac3 .ape "
-    ".wv .tta .voc .sph".split()
+    ".wav .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .mp3 .mp2 .mpga .ogg .oga .ogx .ogv .spx "
+    ".opus .mov .mp4 .m4a .m4b .m4v .3gp .3g2 .mkv .mka .webm .weba .aac .amr .wma .wmv .asf .avi "
+    ".flv .mpg .mpeg .vob .ts .mts .m2ts .ac3 .eac3 .ape .wv .tta .voc .sph".split()
 )
-# What is wrong with one file's name, not with the place it goes to.
+# What is wrong with one file's name, or in the way of just this one, not with the place it goes to.
 UNNAMEABLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 class Job(NamedTuple):
@@ -42,7 +43,7 @@ class Job(NamedTuple):
     @property
     def done(self) -> bool:
         try:
-            return self.target is not None and self.target.exists()
+            return self.target is not None and self.target.is_file()
         except OSError:  # a name that is too long
             return False
 
@@ -61,7 +62,7 @@ class Job(NamedTuple):
                 os.fsync(file.fileno())
             partial.replace(self.target)
         except OSError as error:
-            kind = DataError if error.errno in UNNAMEABLE else OptionError
+            kind = DataError if error.errno in UNNAMEABLE + IN_THE_WAY else OptionError
             raise kind(f"{printable(self.target)} cannot be written: {_reason(error)}.") from error
         finally:
             with suppress(OSError):
@@ -81,6 +82,8 @@ class Jobs(Iterable[Job]):
     ) -> None:
         self.output, self.ending, self.part = output, ending, part
         self.unread: dict[str, str] = {}
+        if not all(paths):
+            raise OptionError("A recording has no name: see what the shell made of the command.")
         folders = [path for path in paths if Path(path).is_dir()]
         if folders and len(paths) > 1:
             raise OptionError(f"{folders[0]} is a folder: transcribe it by itself.")

@@ -13,6 +13,7 @@ import itertools
 import logging
 import re
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 STRINGS = ("string", "large_string")
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them
 TEST_SPLITS = ("test", "validation", "dev", "eval")
 
 
@@ -73,7 +75,7 @@ def load(
     except Exception as error:
         raise DataError(_why(name, config, base, error)) from error
     # A path in a metadata file counts from where that file lies.
-    start = Path(files.splits[base]).parent if files else Path()
+    start = Path(files.splits[base][0]).parent if files else Path()
     return _only_what_matters(rows, name, columns or Columns(), start)
 
 
@@ -99,15 +101,16 @@ def test_split(names: list[str]) -> str | None:
 @dataclass(frozen=True)
 class _Files:
     form: str  # as load_dataset names the reader
-    splits: dict[str, str]
+    splits: dict[str, list[str]]
 
     @property
     def options(self) -> dict[str, Any]:
         """What the reader must be told: that a transcript "null" or "NA" is one, above all."""
         if self.form != "csv":
             return {}
-        separator = "\t" if all(path.endswith(".tsv") for path in self.splits.values()) else ","
-        columns = [_header(path, separator) for path in self.splits.values()]
+        paths = [*itertools.chain(*self.splits.values())]
+        separator = "\t" if all(path.endswith(".tsv") for path in paths) else ","
+        columns = [_header(path, separator) for path in paths]
         options = {"keep_default_na": False, "sep": separator}
         if all(names == columns[0] for names in columns):
             from datasets import Features, Value
@@ -145,15 +148,15 @@ def _files(name: str) -> _Files | None:
                 f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
                 "metadata.csv or metadata.jsonl."
             )
-        return _Files(forms[path.suffix], {"train": str(path)})
+        return _Files(forms[path.suffix], {"train": [str(path)]})
     if path.is_dir():
         for metadata in ("metadata.csv", "metadata.jsonl"):
             if (path / metadata).exists():
-                return _Files(forms[Path(metadata).suffix], {"train": str(path / metadata)})
-            parts = {p.parent.name: str(p) for p in sorted(path.glob(f"*/{metadata}"))}
+                return _Files(forms[Path(metadata).suffix], {"train": [str(path / metadata)]})
+            parts = _parts(path.glob(f"*/{metadata}"), lambda file: file.parent.name)
             if parts:
                 return _Files(forms[Path(metadata).suffix], parts)
-        parts = {p.stem: str(p) for p in sorted(path.glob("*.parquet"))}
+        parts = _parts(path.glob("*.parquet"), lambda file: SHARD.sub("", file.stem))
         if parts:
             return _Files("parquet", parts)
         raise DataError(
@@ -163,6 +166,19 @@ def _files(name: str) -> _Files | None:
     if path.suffix in forms or len(path.parts) > 2 or name.startswith((".", "/", "~")):
         raise DataError(f"{name} does not exist: check the path.")
     return None
+
+
+def _parts(files: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[str]]:
+    """Files by the `name` of their part, spelt as `datasets` wants it: "speaker 1" is speaker_1."""
+    parts: dict[str, list[str]] = {}
+    for file in sorted(files):
+        parts.setdefault(re.sub(r"\W", "_", name(file)), []).append(str(file))
+    for part, paths in parts.items():
+        if len(folders := {str(Path(path).parent) for path in paths}) > 1:
+            raise DataError(
+                f"{' and '.join(sorted(folders))} would both be the part '{part}': rename one."
+            )
+    return parts
 
 
 def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) -> Dataset:
@@ -274,7 +290,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
             f"{name} comes in configurations ({', '.join(there) or said}): choose one with "
             f"--dataset_config{f', {config!r} is none of them' if config else ''}."
         )
-    if "split" in str(error).lower() and split:
+    said_of_split = re.search("split|corresponds to no data|instruction format", str(error), re.I)
+    if said_of_split and split:
         return f"{name} has no part '{split}', or not so many rows: {said}"
     if Path(name).expanduser().exists():
         return f"{name} cannot be read as a dataset ({said}): check what is written there."
@@ -303,7 +320,7 @@ def files_state(rows: Dataset) -> int:
 def row_source(row: dict[str, Any]) -> audio.Source | None:
     """What `audio` reads for a row of an undecoded `Audio` column."""
     cell = row["audio"] or {}
-    return cell.get("bytes") or cell.get("path")
+    return cell.get("bytes") or cell.get("path") or None
 
 
 def row_name(row: dict[str, Any], index: int) -> str:

@@ -41,3 +41,9 @@ class ModelError(AsrError):
 
 class OptionError(AsrError):
     """Options that are wrong or contradict each other."""
+
+
+def at_least_one(flag: str, value: int | None) -> None:
+    """Raises OptionError where a flag that counts something was given, and counts nothing."""
+    if value is not None and value < 1:
+        raise OptionError(f"{flag} {value}: at least 1 is needed.")

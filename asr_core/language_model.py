@@ -11,7 +11,8 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,9 @@ def build(
     until everything fits into `megabytes`. Needs about 30 bytes of memory for each distinct n-gram
     of the text. Raises DataError or OptionError.
     """
+    ngrams.check(order, megabytes, vocabulary)
+    if Path(output).is_file():
+        raise OptionError(f"{output} is a file: give a folder for the language model.")
     words, tokens = ngrams.encode(ngrams.read(texts), vocabulary, minimum)
     log.info("%s tokens, %s words", f"{len(tokens):,}", f"{len(words):,}")
     levels = ngrams.count(tokens, len(words), order)
@@ -148,10 +152,10 @@ def provide(
         return None
     if wish != "build":
         load(wish)
-        if Path(wish).resolve() != output.resolve():
+        if Path(wish).expanduser().resolve() != output.resolve():
             output.mkdir(parents=True, exist_ok=True)
             for name in (NUMBERS, SETTINGS):
-                shutil.copyfile(Path(wish, name), output / name)
+                shutil.copyfile(Path(wish).expanduser() / name, output / name)
         return load(output)
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "transcripts.txt")
@@ -181,7 +185,7 @@ def save_levels(words: Sequence[str], levels: list, folder: Path, about: dict) -
             codes, book = _quantise(np.log(level.backoff))
             tensors[f"backoff.{index}"], tensors[f"backoff.{index}.values"] = codes, book
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / NUMBERS)
+    _write(folder / NUMBERS, lambda path: save_file(tensors, path))
     settings = {
         "version": VERSION,
         "order": len(levels),
@@ -189,7 +193,28 @@ def save_levels(words: Sequence[str], levels: list, folder: Path, about: dict) -
         **about,
         "weights": asdict(Weights()),
     }
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    _write_settings(folder, settings)
+
+
+def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    written = json.dumps(settings, indent=2) + "\n"
+    _write(folder / SETTINGS, lambda path: path.write_text(written, encoding="utf-8"))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """As a whole or not at all. Raises OptionError where that cannot be, as on a full disk."""
+    from safetensors import SafetensorError
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"{path} cannot be written: {reason}.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def load(folder: str | Path) -> LanguageModel:
@@ -197,7 +222,7 @@ def load(folder: str | Path) -> LanguageModel:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not (folder / SETTINGS).is_file() or not (folder / NUMBERS).is_file():
         raise ModelError(
             f"{folder} holds no language model ({SETTINGS} and {NUMBERS}): make one with "
@@ -258,10 +283,9 @@ def _download(model: str) -> Path | None:
 
 def save_weights(folder: str | Path, weights: Weights, **about: Any) -> None:
     """Store tuned weights beside the n-grams, with what they were tuned on."""
-    path = Path(folder, SETTINGS)
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings |= {"weights": asdict(weights), **about}
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    folder = Path(folder).expanduser()
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    _write_settings(folder, settings | {"weights": asdict(weights), **about})
 
 
 def _unpack(tensors: dict[str, np.ndarray], order: int) -> search.Ngrams:

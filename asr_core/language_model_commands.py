@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from asr_core.errors import at_least_one
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -64,9 +66,10 @@ def _tune(options: argparse.Namespace) -> int:
     from asr_core import augmentation, data, language_model, tuning
     from asr_core.recognizer import Recognizer
 
+    at_least_one("--max_samples", options.max_samples)
     augmentation.of(options.augment, 1)  # what is misspelt is said before anything is loaded
     known = language_model.load(options.folder)
-    if options.beam:
+    if options.beam is not None:
         known = known.with_weights(width=options.beam)
     recognizer = Recognizer(options.model, language_model="none")
     rows, columns = [], data.Columns(options.audio_column, options.text_column)
@@ -74,7 +77,7 @@ def _tune(options: argparse.Namespace) -> int:
         names = data.splits(dataset, options.dataset_config)
         split = options.split or data.test_split(names) or names[0]
         part = data.load(dataset, options.dataset_config, split, columns)
-        if options.max_samples and options.max_samples < len(part):
+        if options.max_samples is not None and options.max_samples < len(part):
             part = part.select(range(0, len(part), -(-len(part) // options.max_samples)))
         rows += [part]
     heard = tuning.listen(

@@ -15,6 +15,7 @@ import gzip
 import io
 import itertools
 import lzma
+import math
 import re
 import unicodedata
 from array import array
@@ -47,6 +48,19 @@ class Level:
     count: np.ndarray  # times it occurs in the text
     probability: np.ndarray | None = None  # of the last word after the others
     backoff: np.ndarray | None = None  # probability left to words that do not follow here
+
+
+def check(order: int, megabytes: float, vocabulary: int) -> None:
+    """Raises OptionError where no such n-grams can be made: before the work and not after it."""
+    if order not in ORDERS:
+        raise OptionError(
+            f"The order is {order}: {ORDERS.start} to {ORDERS.stop - 1} are possible."
+        )
+    if not 0 < megabytes < math.inf:
+        raise OptionError(f"--size {megabytes:g} holds nothing: give megabytes, as in 100.")
+    if vocabulary <= len(SPECIAL):
+        least = len(SPECIAL) + 1
+        raise OptionError(f"--vocabulary {vocabulary} is too small: at least {least} it is.")
 
 
 def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
@@ -133,8 +147,6 @@ def encode(
     Sentences stand between BEGIN and END in the int32 `tokens`; words that occur less than
     `minimum` times, that are not among the `size` commonest, or that hold digits are UNKNOWN.
     """
-    if size <= len(SPECIAL):
-        raise OptionError(f"--vocabulary {size} is too small: at least {len(SPECIAL) + 1} it is.")
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
     for word in SPECIAL:
@@ -168,10 +180,6 @@ def _is_word(text: str) -> bool:
 
 def count(tokens: np.ndarray, words: int, order: int) -> list[Level]:
     """Levels 1 to `order` of the n-grams in `tokens`, a text over `words` words."""
-    if order not in ORDERS:
-        raise OptionError(
-            f"The order is {order}: {ORDERS.start} to {ORDERS.stop - 1} are possible."
-        )
     nothing = np.full(words, -1, np.int64)
     levels = [Level(np.arange(words), nothing, nothing, np.bincount(tokens, minlength=words))]
     places = tokens  # of the n-gram that starts at each token, in the level below

@@ -201,10 +201,12 @@ class Recognizer:
         """The transcript of each source in turn; hardly more are read than are worked on.
 
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
-        rest go on; else it raises. On a GPU, and with a small model on a CPU, as many are worked on
-        at once as its `Turns` have room for.
+        rest go on; else it raises. What `sources` raises comes after the transcripts of those
+        before. On a GPU, and with a small model on a CPU, as many are worked on at once as its
+        `Turns` have room for.
         """
-        sources = iter(sources)
+        failures: list[Exception] = []
+        sources = _until_failure(sources, failures)
         first = list(islice(sources, 2))
         if len(first) < 2 or self._turns.abreast < 2:
             results = (self._attempt(source) for source in chain(first, sources))
@@ -215,6 +217,8 @@ class Recognizer:
                 if isinstance(result, AsrError) and not return_errors:
                     raise result
                 yield result
+        for failure in failures:
+            raise failure
 
     def _attempt(
         self, source: Source, stopped: Event | None = None, room: Semaphore | None = None
@@ -301,6 +305,14 @@ class Recognizer:
     def in_frames(self, seconds: float) -> int:
         """`seconds` in samples, as a whole number of frames."""
         return round(seconds * self.rate / self.hop) * self.hop
+
+
+def _until_failure(items: Iterable[Source], failures: list[Exception]) -> Iterator[Source]:
+    """`items`, up to where they raise something, which goes to `failures`."""
+    try:
+        yield from items
+    except Exception as error:
+        failures.append(error)
 
 
 def _in_room(transcripts: Iterator[Transcript], room: Semaphore) -> Iterator[Transcript]:

@@ -25,6 +25,15 @@ except ImportError as error:
         "(`--language_model none`)."
     ) from error
 
+
+def compiled(function):
+    """Machine code, kept for the next start where there is a place that can be written."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # numba's "no locator available": some seconds at each start
+        return njit(nogil=True)(function)
+
+
 ROOT = 0  # of the trie: no letter of a word has come yet
 OUTSIDE = -1  # of the trie: the word being spelt is not in it
 EMPTY = -1  # state of the n-grams that remembers no word
@@ -103,7 +112,7 @@ HISTORY = np.dtype(
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add(a, b):
     """log(exp(a) + exp(b))"""
     if a < b:
@@ -111,7 +120,7 @@ def add(a, b):
     return a if b < a - 30.0 else a + np.log1p(np.exp(b - a))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find(values, low, high, value):
     """The index of `value` in the sorted slice values[low:high], or -1."""
     end = high
@@ -124,7 +133,7 @@ def find(values, low, high, value):
     return low if low < end and values[low] == value else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step(ngrams, state, word):
     """(log-probability of `word` after `state`, next state)"""
     score = 0.0
@@ -146,7 +155,7 @@ def step(ngrams, state, word):
     return score, shortest(ngrams, word)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shortest(ngrams, state):
     """The state without the words that no n-gram goes on from."""
     while state != EMPTY and ngrams.first[state] == ngrams.first[state + 1]:
@@ -154,7 +163,7 @@ def shortest(ngrams, state):
     return state
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def links(ngrams, parent):
     """Fill `ngrams.link`; unigrams come first, so every shorter suffix is ready when needed."""
     for node in range(len(ngrams.backoff)):
@@ -171,7 +180,7 @@ def links(ngrams, parent):
                 state = ngrams.link[state]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def close(ngrams, lexicon, limits, state, node, language):
     """(state, language score) when the word being spelt ends."""
     if node == ROOT:
@@ -184,7 +193,7 @@ def close(ngrams, lexicon, limits, state, node, language):
     return state, language + limits.alpha * score + limits.beta + bonus
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spell(ngrams, lexicon, columns, limits, column, state, node, language):
     """(state, node, language score) after the letters of one column."""
     for i in range(columns.first[column], columns.first[column + 1]):
@@ -202,7 +211,7 @@ def spell(ngrams, lexicon, columns, limits, column, state, node, language):
     return state, node, language
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def slot(table, stamp, candidates, prefix):
     """Where `prefix` is, or could be put, in the hash table of this frame."""
     mask = np.uint64(len(table) - 1)
@@ -212,7 +221,7 @@ def slot(table, stamp, candidates, prefix):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(
     emissions, offset, ngrams, lexicon, columns, limits, beams, count, history, used, spare, table
 ):
@@ -353,7 +362,7 @@ def advance(
     return count, used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def best_ending(ngrams, lexicon, limits, beams, count):
     """The index of the best hypothesis when every sentence ends here."""
     best, index = -np.inf, 0
@@ -367,7 +376,7 @@ def best_ending(ngrams, lexicon, limits, beams, count):
     return index
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def agreed(history, used, beams, count):
     """The last entry of the history that all hypotheses have in common."""
     seen = np.zeros(used, np.int32)
@@ -382,7 +391,7 @@ def agreed(history, used, beams, count):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shorten(history, used, beams, count, root):
     """Keep what hypotheses need after `root`, which becomes entry 0; the number of entries."""
     place = np.full(used, -1, np.int32)
