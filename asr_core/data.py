@@ -9,6 +9,7 @@ data is no larger than the recordings.
 from __future__ import annotations
 
 import csv
+import glob
 import itertools
 import logging
 import re
@@ -33,6 +34,11 @@ AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 STRINGS = ("string", "large_string")
+# Files of rows, as `load_dataset` names their readers.
+FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
+# What is in a cell when a quote was not closed: a line that begins with the name of a recording.
+JOINED = r"\n[^\n\t,;]*\.\w{2,4}\"?[\t,;]"
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl")  # that a folder's parts may be given by
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them
 TEST_SPLITS = ("test", "validation", "dev", "eval")
 
@@ -68,8 +74,10 @@ def load(
             if base not in files.splits:
                 raise DataError(_no_split(name, base, list(files.splits)))
             rows = datasets.load_dataset(
-                files.form, data_files=files.splits, split=split, **files.options
+                files.form, data_files=files.patterns, split=split, **files.options
             )
+        if files and files.form == "csv":
+            _refuse_joined(rows, name)
     except DataError:
         raise
     except Exception as error:
@@ -104,14 +112,19 @@ class _Files:
     splits: dict[str, list[str]]
 
     @property
+    def patterns(self) -> dict[str, list[str]]:
+        """As the reader wants them, to whom brackets in a name mean something."""
+        return {part: [glob.escape(path) for path in paths] for part, paths in self.splits.items()}
+
+    @property
     def options(self) -> dict[str, Any]:
         """What the reader must be told: that a transcript "null" or "NA" is one, above all."""
         if self.form != "csv":
             return {}
         paths = [*itertools.chain(*self.splits.values())]
-        separator = "\t" if all(path.endswith(".tsv") for path in paths) else ","
+        separator = _separator(paths[0])
         columns = [_header(path, separator) for path in paths]
-        options = {"keep_default_na": False, "sep": separator}
+        options = {"keep_default_na": False, "sep": separator, "skipinitialspace": True}
         if all(names == columns[0] for names in columns):
             from datasets import Features, Value
 
@@ -120,11 +133,21 @@ class _Files:
         return options
 
 
+def _separator(path: str) -> str:
+    """What parts the columns: where numbers are written with a comma, spreadsheets take another."""
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline()
+    if path.lower().endswith(".tsv") or ("," not in header and "\t" in header):
+        return "\t"
+    return ";" if "," not in header and ";" in header else ","
+
+
 def _header(path: str, separator: str) -> list[str]:
     """The names of the columns. Raises DataError where they are not those of the first row."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            names, *first = itertools.islice(csv.reader(file, delimiter=separator), 2)
+            lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
+            names, *first = itertools.islice(lines, 2)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from error
     except (ValueError, csv.Error) as error:
@@ -138,32 +161,48 @@ def _header(path: str, separator: str) -> list[str]:
     return [name or f"Unnamed: {index}" for index, name in enumerate(names)]
 
 
+def _refuse_joined(rows: Dataset, name: str) -> None:
+    """Raises DataError where one transcript holds the rows after it."""
+    import pyarrow.compute
+
+    for column in rows.column_names:
+        values = rows.data.table[column].cast("string")
+        joined = pyarrow.compute.match_substring_regex(values, JOINED)
+        if found := values.filter(joined)[:1].to_pylist():
+            raise DataError(
+                f"{name} has rows in a transcript, {found[0][:60]!r}: a quote there is opened and "
+                'not closed. Leave it out, or write "" for it in a cell that is in quotes.'
+            )
+
+
 def _files(name: str) -> _Files | None:
     """How a local dataset is read; None when `name` can only be an id of the Hub."""
     path = SAMPLE_FOLDER if name == SAMPLE else Path(name).expanduser()
-    forms = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
     if path.is_file():
-        if path.suffix not in forms:
+        if path.suffix.lower() not in FORMS:
             raise DataError(
                 f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
                 "metadata.csv or metadata.jsonl."
             )
-        return _Files(forms[path.suffix], {"train": [str(path)]})
+        return _Files(FORMS[path.suffix.lower()], {"train": [str(path)]})
     if path.is_dir():
         for metadata in ("metadata.csv", "metadata.jsonl"):
             if (path / metadata).exists():
-                return _Files(forms[Path(metadata).suffix], {"train": [str(path / metadata)]})
+                return _Files(FORMS[Path(metadata).suffix], {"train": [str(path / metadata)]})
             parts = _parts(path.glob(f"*/{metadata}"), lambda file: file.parent.name)
             if parts:
-                return _Files(forms[Path(metadata).suffix], parts)
-        parts = _parts(path.glob("*.parquet"), lambda file: SHARD.sub("", file.stem))
-        if parts:
-            return _Files("parquet", parts)
+                return _Files(FORMS[Path(metadata).suffix], parts)
+        for ending in TABLES:
+            parts = _parts(path.glob(f"*{ending}"), lambda file: SHARD.sub("", file.stem))
+            if len(parts) == 1 and not parts.keys() & {"train", *TEST_SPLITS}:
+                parts = {"train": next(iter(parts.values()))}
+            if parts:
+                return _Files(FORMS[ending], parts)
         raise DataError(
-            f"The folder {name} holds no metadata.csv, metadata.jsonl or .parquet: add a "
-            "metadata.csv with the columns file_name and transcription."
+            f"The folder {name} holds no metadata.csv, metadata.jsonl or tables such as train.csv "
+            "and test.csv: add a metadata.csv with the columns file_name and transcription."
         )
-    if path.suffix in forms or len(path.parts) > 2 or name.startswith((".", "/", "~")):
+    if path.suffix.lower() in FORMS or len(path.parts) > 2 or name.startswith((".", "/", "~")):
         raise DataError(f"{name} does not exist: check the path.")
     return None
 
@@ -285,7 +324,7 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
             f"read: {said}"
         )
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
-        there = re.findall(r"'([\w.-]+)'", str(error).split("available", 1)[-1])[:60]
+        there = re.findall(r"'([\w.-]+)'", re.split("available", str(error), flags=re.I)[-1])[:60]
         return (
             f"{name} comes in configurations ({', '.join(there) or said}): choose one with "
             f"--dataset_config{f', {config!r} is none of them' if config else ''}."

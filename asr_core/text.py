@@ -11,7 +11,10 @@ from typing import Any
 
 from asr_core.errors import OptionError
 
-APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u0060": "'"})
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u0060\u2032", "'"))
+ACUTE = "\u00b4"  # typed for an apostrophe on many keyboards; NFKC makes an accent of it
+# Signs that choose between pictures of one character, and the frame of a keycap.
+SELECTORS = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3])
 # The vowel of Thai and Lao that NFKC takes apart, though everybody writes it as one character.
 AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")  # <pad> is CTC's blank, in column 0
@@ -77,9 +80,11 @@ def normalize(text: str, spelling: Spelling) -> str:
     """`text` as `spelling` writes it: NFKC, single spaces, no control characters.
 
     Unassigned punctuation becomes a space (well-known -> well known); an apostrophe between two
-    letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners).
+    letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners),
+    those that choose between pictures of one character, and marks that stand on no letter.
     """
-    text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
+    text = unicodedata.normalize("NFKC", text.replace(ACUTE, "'")).translate(APOSTROPHES)
+    text = text.translate(SELECTORS)
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
@@ -89,6 +94,7 @@ def normalize(text: str, spelling: Spelling) -> str:
         )
     else:
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    text = "".join(c for before, c in itertools.pairwise(" " + text) if not _is_lone(before, c))
     if spelling.case == "lower":
         text = lowered(text, spelling.dotless)
     elif spelling.case == "upper":
@@ -98,6 +104,11 @@ def normalize(text: str, spelling: Spelling) -> str:
     if spelling.hangul == "jamo":
         text = decompose(text)
     return " ".join(text.split())
+
+
+def _is_lone(before: str, character: str) -> bool:
+    """Whether a mark follows no letter; that of an emoji or of an accent typed by itself does."""
+    return before == " " and unicodedata.category(character)[0] == "M"
 
 
 def lowered(text: str, dotless: bool = False) -> str:

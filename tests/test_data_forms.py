@@ -98,6 +98,84 @@ def test_a_table_may_be_parted_by_tabs_and_say_null(tmp_path):
     assert data.load(str(path))["transcription"][:] == ["null", "NA, or none"]
 
 
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_what_parts_the_columns_is_seen_in_the_first_line(tmp_path, separator):
+    lines = ["file_name{}transcription", "a.mp3{}yes", '"b.mp3"{}"no, thank you"']
+    path = tmp_path / "rows.CSV"
+    path.write_text("\n".join(line.format(separator) for line in lines), encoding="utf-8-sig")
+    assert data.load(str(path))["transcription"][:] == ["yes", "no, thank you"]
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.csv"])
+def test_a_quote_that_is_not_closed_does_not_swallow_rows(tmp_path, name):
+    separator = "\t" if name.endswith("tsv") else ","
+    lines = ["path{}sentence", 'a.wav{}"hello', "b.wav{}good day", 'c.wav{}yes" she said']
+    path = tmp_path / name
+    path.write_text("\n".join(line.format(separator) for line in lines))
+    with pytest.raises(DataError, match=r"has rows in a transcript, 'hello.nb.wav.*not closed"):
+        data.load(str(path))
+    lines = ["path{}sentence", 'a.wav{}"hello\nwell, good day; see www.example"', "b.wav{}yes"]
+    path.write_text("\n".join(line.format(separator) for line in lines))
+    assert len(data.load(str(path))) == 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_folder_of_tables_has_their_parts(tmp_path, ending):
+    folder = tmp_path / "mine [final]"  # brackets mean something to those who look for files
+    clips = recordings.clips(folder / "clips")
+    rows = [
+        row | {"file_name": f"clips/{row['file_name']}"} for row in recordings.records("sentence")
+    ]
+    for part in ("train", "test"):
+        path = folder / f"{part}.{ending}"
+        if ending == "parquet":
+            recordings.write_parquet(path)
+        elif ending == "jsonl":
+            recordings.write_jsonl(path, rows)
+        else:
+            recordings.write_csv(path, rows)
+            if ending == "tsv":
+                path.write_text(path.read_text().replace(",", "\t"))
+    assert data.splits(str(folder)) == ["test", "train"]
+    assert clips.exists() and len(data.load(str(folder), split="test")) == len(rows)
+
+
+def test_shards_are_one_part_and_names_that_datasets_refuses_are_spelt_otherwise(tmp_path):
+    for number in range(2):
+        recordings.write_parquet(tmp_path / f"test-{number:05}-of-00002.parquet")
+    assert data.splits(str(tmp_path)) == ["test"]
+    assert len(data.load(str(tmp_path), split="test")) == 2 * len(recordings.ROWS)
+    folder = tmp_path / "people"
+    for name in ("speaker 1", "speaker-2"):
+        recordings.write_csv(recordings.clips(folder / name) / "metadata.csv", recordings.records())
+    assert data.splits(str(folder)) == ["speaker_1", "speaker_2"]
+    rows = data.load(str(folder), split="speaker_1")
+    assert Path(rows[0]["audio"]["path"]).parent.name == "speaker 1"
+    recordings.write_csv(
+        recordings.clips(folder / "speaker 2") / "metadata.csv", recordings.records()
+    )
+    with pytest.raises(DataError, match=r"speaker 2 and .*speaker-2 would both be .*speaker_2"):
+        data.splits(str(folder))
+
+
+def test_one_table_in_a_folder_is_what_one_trains_on(tmp_path):
+    recordings.write_parquet(tmp_path / "rows.parquet")
+    assert data.splits(str(tmp_path)) == ["train"]
+
+
+@pytest.mark.parametrize("slice", ["test[100:200]", "test[:0]", "test[a]"])
+def test_a_slice_of_nothing_is_told_as_such(slice):
+    with pytest.raises(DataError, match="sample has no part 'test', or not so many rows: "):
+        data.load(data.SAMPLE, split=slice)
+
+
+def test_a_cell_without_a_name_is_no_folder(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("path,sentence\n,yes\n")
+    with pytest.raises(AudioError, match="There is no recording"):
+        audio.load(data.row_source(data.load(str(path))[0]), 16_000)
+
+
 def test_the_sample_comes_in_two_parts():
     assert set(data.splits(data.SAMPLE)) == {"train", "test"}
     rows = data.load(data.SAMPLE, split="test[:5]")
