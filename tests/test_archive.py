@@ -252,3 +252,67 @@ def test_names_that_are_hard_to_write_do_not_end_the_run(run, talks):
     assert "1 of 6 could not be transcribed" in errors
     assert "file name too long" in errors
     assert len(written(talks.parent / "out")) == len(PLACES) + 1
+
+
+def test_what_goes_away_during_a_run_is_told(run, talks, monkeypatch):
+    walk, walks = os.walk, []
+
+    def shrinking(folder, **options):
+        walks.append(folder)
+        if len(walks) == 2:  # the first only counts
+            (talks / "2024").rename(talks.parent / "elsewhere")
+        return walk(folder, **options)
+
+    monkeypatch.setattr("os.walk", shrinking)
+    status, errors = run()
+    assert status == 1
+    assert "3 of 4 were no longer there" in errors
+    assert set(written(talks.parent / "out")) == {"first.txt"}
+
+
+def test_a_folder_that_goes_away_during_a_run_is_named(run, talks, monkeypatch):
+    walk, walks = os.walk, []
+
+    def locked(folder, onerror, followlinks):
+        walks.append(folder)
+        if len(walks) == 2:
+            onerror(OSError(5, "Input/output error", str(folder / "2025")))
+        return walk(folder, onerror=onerror, followlinks=followlinks)
+
+    monkeypatch.setattr("os.walk", locked)
+    status, errors = run()
+    assert status == 1
+    assert errors.count(f"{talks / '2025'} cannot be read: input/output error.") == 1
+
+
+def test_what_is_in_the_way_of_one_transcript_is_in_the_way_of_no_other(run, talks):
+    out = talks.parent / "out"
+    (out / "first.txt").mkdir(parents=True)
+    (talks / "more.txt").mkdir()
+    (talks / "more.txt/part.wav").write_bytes(recordings.sound(1.0))
+    (out / "more.txt").write_text("what was heard in more.wav")
+    status, errors = run()
+    assert status == 1
+    assert "first.txt cannot be written: is a directory" in errors
+    assert "2 of 5 could not be transcribed" in errors
+    assert len(written(out)) == len(PLACES)  # the others, and the one that was there
+
+
+@pytest.mark.parametrize("ending", ["mp2", "MTS", "ts", "vob", "weba", "ogv"])
+def test_recordings_of_cameras_and_radio_stations_are_found(talks, tmp_path, ending):
+    (talks / f"a.{ending}").write_bytes(b"")
+    names = [job.name for job in Jobs([str(talks)], tmp_path / "out", "txt")]
+    assert f"a.{ending}" in names
+
+
+def test_a_part_may_be_empty(run, talks):
+    parts = range(1, 51)
+    statuses = [run("--part", f"{part}/50") for part in parts]
+    assert not any(status for status, _ in statuses)
+    assert sum("no recordings in that part" in said for _, said in statuses) >= 46
+    assert len(written(talks.parent / "out")) == len(PLACES)
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(tmp_path):
+    with pytest.raises(OptionError, match="has no name"):
+        Jobs([""], tmp_path, "txt")

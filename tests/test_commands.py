@@ -136,6 +136,8 @@ def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
         ("evaluate --dataset sample --max_samples 0", ["--max_samples 0", "at least 1"]),
         ("evaluate --dataset sample --text_column words", ["'words'", "transcription"]),
         ("evaluate --dataset sample --json /proc/none/e.json", ["/proc/none/e.json"]),
+        ("evaluate --dataset sample --html /tmp", ["/tmp", "it is a folder"]),
+        ("transcribe a.wav --language_model ~/none", ["holds no language model"]),
         (f"transcribe {LONG_NAME}.wav", ["가가가", "file name too long"]),
         (f"evaluate --dataset {LONG_NAME}", ["가가가", "file name too long"]),
     ],
@@ -259,6 +261,23 @@ def test_who_reads_no_further_ends_a_command_quietly(model, folder):
     os.close(writes)
     assert ended.returncode == 141
     assert "rror" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [("", "회의.wav".encode()), ("ascii", rb"\ud68c\uc758.wav")],
+)
+def test_what_standard_output_cannot_spell_ends_nothing(model, tmp_path, setting, expected):
+    """As on Windows, where a file that output goes to is not in UTF-8."""
+    (tmp_path / "회의.wav").write_bytes(recordings.sound(1.0))
+    command = [sys.executable, "-m", "asr_core", "transcribe", str(tmp_path / "회의.wav")]
+    run = subprocess.run(
+        [*command, "--model", model, "--format", "json"],
+        env=os.environ | {"PYTHONIOENCODING": setting},
+        capture_output=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert expected in run.stdout
 
 
 def test_help_of_the_commands_does_not_wait_for_the_libraries():

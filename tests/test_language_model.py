@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pyarrow
 import pytest
+from safetensors import SafetensorError
 
 from asr_core import language_model, ngrams, search
 from asr_core.__main__ import main
@@ -294,3 +295,64 @@ def test_single_words_that_do_not_fit_are_refused(text, tmp_path):
 def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
     with pytest.raises(OptionError, match=f"--vocabulary {vocabulary} is too small"):
         language_model.build([text], tmp_path / "lm", vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"order": 7}, "The order is 7"),
+        ({"megabytes": float("nan")}, "--size nan"),
+        ({"megabytes": -1.0}, "--size -1"),
+        ({"vocabulary": 3}, "--vocabulary 3"),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_the_text_is_read(tmp_path, wish, said):
+    with pytest.raises(OptionError, match=said):
+        language_model.build([tmp_path / "missing.txt"], tmp_path / "lm", **wish)
+
+
+def test_a_file_is_no_folder_for_it(text, tmp_path):
+    (tmp_path / "lm").write_text("mine")
+    with pytest.raises(OptionError, match="lm is a file"):
+        language_model.build([text], tmp_path / "lm")
+    assert (tmp_path / "lm").read_text() == "mine"
+
+
+def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monkeypatch):
+    built = language_model.build([text], tmp_path / "lm")
+
+    def full(path, *_, **__):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_text", full)
+        with pytest.raises(OptionError, match=r"language_model\.json cannot be written: No space"):
+            language_model.save_weights(tmp_path / "lm", language_model.Weights(alpha=0.9))
+
+    def broken(tensors, path):
+        raise SafetensorError("I/O error: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.numpy.save_file", broken)
+        with pytest.raises(OptionError, match=r"ngrams\.safetensors cannot be written: I/O error"):
+            language_model.build([text], tmp_path / "lm", order=2)
+    assert language_model.load(tmp_path / "lm").weights == built.weights
+    assert len([*(tmp_path / "lm").iterdir()]) == 2
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_tuning_on_nothing_is_refused(tmp_path, capsys, count):
+    command = f"language-model tune {tmp_path} --dataset sample --max_samples {count}"
+    assert main(command.split()) == 1
+    assert f"--max_samples {count}: at least 1 is needed" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_kept_the_search_is_compiled_all_the_same(monkeypatch):
+    def njit(cache=False, **_):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available for file 'search.py'")
+        return lambda function: function
+
+    monkeypatch.setattr(search, "njit", njit)
+    assert search.compiled(len)("abc") == 3

@@ -174,6 +174,20 @@ def test_who_gives_up_on_many_does_not_wait_for_the_rest(recognizer):
     assert long.furthest < len(sound) / 2
 
 
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_what_was_there_before_the_sources_fail_is_transcribed(recognizer, before):
+    def sources():
+        for _ in range(before):
+            yield 16_000, noise(1.0)
+        raise OSError("the disk is gone")
+
+    heard = 0
+    with pytest.raises(OSError, match="the disk is gone"):
+        for _ in recognizer.transcribe_many(sources()):
+            heard += 1
+    assert heard == before
+
+
 def test_one_bad_source_among_many_fails_alone_if_wished(recognizer):
     sources = [(16_000, noise(1.0)), "missing.wav", (16_000, noise(1.0))]
     good, bad, again = recognizer.transcribe_many(sources, return_errors=True)
