@@ -79,13 +79,14 @@ class Recording:
 
     def note(self, block: np.ndarray, rate: int) -> None:
         """Take account of a block that has come. Raises AudioError when it holds no numbers."""
-        if not np.isfinite(block).all():
+        low, high = (block.min(), block.max()) if len(block) else (0.0, 0.0)
+        if not np.isfinite(low + high):  # NaN and infinity come through both
             raise AudioError(
                 f"{self.name} holds samples that are not numbers (NaN or infinity): "
                 "export it again from the program that made it."
             )
         self.read += len(block) / rate
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
+        self.peak = max(self.peak, float(high), -float(low))
 
     def close(self) -> None:
         """Judge the whole, now that all of it has come. Raises AudioError when it is too little."""

@@ -59,19 +59,19 @@ def rearrange(model: nn.Module) -> nn.Module:
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.GroupNorm):
                 setattr(parent, name, OwnNorm(layer))
+    # In models of these kinds only the first convolution is followed by a group norm.
+    model.own_norms = [layer for layer in model.modules() if isinstance(layer, OwnNorm)]
     return model
 
 
 @contextmanager
 def lengths(model: nn.Module, samples: list[int]) -> Iterator[None]:
-    """For one batch at a time, whose rows have so many samples of their own."""
-    # In models of these kinds only the first convolution is followed by a group norm.
-    norms = [layer for layer in model.modules() if isinstance(layer, OwnNorm)]
+    """For one batch at a time through a `rearrange`d model, whose rows have so many samples."""
     own = [frames(model.config, count, 1) for count in samples]
-    for norm in norms:
+    for norm in model.own_norms:
         norm.frames = own
     try:
         yield
     finally:
-        for norm in norms:
+        for norm in model.own_norms:
             norm.frames = None

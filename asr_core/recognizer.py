@@ -18,12 +18,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from threading import Event, Semaphore
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
-from transformers.pipelines.base import pad_collate_fn
 
 from asr_core import models, padding
 from asr_core.audio import SILENCE, Recording, Source, name_of
@@ -52,7 +52,7 @@ SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 class Prepared:
     """A window as the model takes it; its length is in samples."""
 
-    inputs: dict[str, Any]  # tensors with one row, and what the pipeline adds
+    inputs: dict[str, torch.Tensor]  # with one row
     samples: int
 
     def __len__(self) -> int:
@@ -67,30 +67,38 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
 
     def prepare(self, samples: np.ndarray) -> Prepared:
         """A window of shape (samples,), normalised by itself."""
-        rate = self.feature_extractor.sampling_rate
+        rate, name = self.feature_extractor.sampling_rate, self.model.main_input_name
+        if name == "input_values":
+            # As `preprocess` does, but for its mask of as many numbers as there are samples.
+            wish = {"return_tensors": "pt", "return_attention_mask": False}
+            made = self.feature_extractor(samples, sampling_rate=rate, **wish)
+            return Prepared({name: made[name].to(self.dtype)}, len(samples))
         (inputs,) = self.preprocess({"raw": samples, "sampling_rate": rate})
-        return Prepared(inputs, len(samples))
+        mask = inputs.get("attention_mask")
+        hides = mask is not None and not mask.all()  # one that hides nothing only slows it down
+        wanted = (name, "attention_mask") if hides else (name,)
+        return Prepared({key: inputs[key] for key in wanted}, len(samples))
 
     def hear(self, batch: list[Prepared]) -> list[np.ndarray]:
         """The emissions of each; lengths may differ where `padding.is_harmless`."""
-        if len(batch) == 1:
-            return self.postprocess([self.forward(batch[0].inputs)])
-        collate = pad_collate_fn(self.tokenizer, self.feature_extractor)
-        inputs = collate([each.inputs for each in batch])
-        if len(set(map(len, batch))) == 1:
+        counts = [len(each) for each in batch]
+        if len(set(counts)) == 1:
+            rows = {key: [each.inputs[key] for each in batch] for key in batch[0].inputs}
+            inputs = {key: torch.cat(row) for key, row in rows.items()}
             return self.postprocess([self.forward(inputs)])
-        with padding.lengths(self.model, [len(each) for each in batch]):
+        name = self.model.main_input_name
+        inputs = {
+            name: pad_sequence([each.inputs[name][0] for each in batch], batch_first=True),
+            "attention_mask": torch.arange(max(counts)) < torch.tensor(counts)[:, None],
+        }
+        with padding.lengths(self.model, counts):
             outputs = self.postprocess([self.forward(inputs)])
-        own = (padding.frames(self.model.config, len(each)) for each in batch)
+        own = (padding.frames(self.model.config, count) for count in counts)
         return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
 
     def _forward(self, model_inputs, **_):
-        is_last = model_inputs.pop("is_last")
-        inputs = {self.model.main_input_name: model_inputs[self.model.main_input_name]}
-        mask = model_inputs.get("attention_mask")
-        if mask is not None and not mask.all():  # one that hides nothing only slows attention down
-            inputs["attention_mask"] = mask
-        logits = self.model(**inputs).logits
+        is_last = model_inputs.pop("is_last", True)
+        logits = self.model(**model_inputs).logits
         return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
 
     def postprocess(self, model_outputs, **_):
@@ -127,9 +135,6 @@ class Recognizer:
             dtype=self.hardware.dtype,
             pipeline_class=EmissionPipeline,
         )
-        # However it was trained: what lies behind a shorter window is what `hear` cuts off.
-        for part in (self.processor.tokenizer, self.processor.feature_extractor):
-            part.padding_side = "right"
         self.rate = int(self.processor.feature_extractor.sampling_rate)
         self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
@@ -267,7 +272,12 @@ class Recognizer:
     def emissions(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Emissions of shape (frames, columns) for a stream of blocks, without seams."""
         sizes = (self.in_frames(seconds) for seconds in (WINDOW, OVERLAP, WHOLE))
-        yield from self._turns.ahead(self._heard, windows(blocks, *sizes))
+        found = windows(blocks, *sizes)
+        first = next(found)
+        if first.right:
+            yield from self._turns.ahead(self._heard, chain([first], found))
+        else:  # the only one: no other is to be begun beside it
+            yield self._heard(first)
 
     def _heard(self, window: Window) -> np.ndarray:
         (emissions,) = self.forward([window.samples])
@@ -285,10 +295,9 @@ class Recognizer:
 
         Where nothing is heard `together`, they are of equal length.
         """
-        # The model needs `field` samples for one frame.
-        whole = (np.pad(samples, (0, max(0, self.field - len(samples)))) for samples in batch)
+        prepared = [self.pipeline.prepare(self._long_enough(samples)) for samples in batch]
         try:
-            outputs = self._turns.take(self.pipeline.hear, [*map(self.pipeline.prepare, whole)])
+            outputs = self._turns.take(self.pipeline.hear, prepared)
         except (MemoryError, torch.OutOfMemoryError) as error:
             seconds = max(map(len, batch)) / self.rate
             raise ModelError(
@@ -296,11 +305,16 @@ class Recognizer:
                 f"{self.hardware.device}: end other programs there, or choose another --device."
             ) from error
         for emissions, samples in zip(outputs, batch, strict=True):
-            if np.abs(samples).max() < SILENCE:
+            if max(samples.max(), -samples.min()) < SILENCE:
                 # A model that has never heard silence spells it out.
                 emissions[:] = -np.inf
                 emissions[:, self.alphabet.blank] = 0.0
         return outputs
+
+    def _long_enough(self, samples: np.ndarray) -> np.ndarray:
+        """The model needs `field` samples for one frame."""
+        missing = self.field - len(samples)
+        return np.pad(samples, (0, missing)) if missing > 0 else samples
 
     def in_frames(self, seconds: float) -> int:
         """`seconds` in samples, as a whole number of frames."""
