@@ -110,7 +110,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
 
     parser = Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
     preset = _given(argv, "preset", "recommended")
-    flags = _as_flags(PRESETS[preset]) + _machine(argv)
+    flags = _as_flags(_preset(argv, preset)) + _machine(argv)
     try:
         options, arguments, rest = parser.parse_args_into_dataclasses(
             [*flags, *_as_flags({"output_dir": "model", "report_to": "none"}), *argv],
@@ -153,6 +153,14 @@ def _given(argv: Sequence[str], name: str, default: str) -> str:
         elif flag.startswith(f"--{name}="):
             value = flag.split("=", 1)[1]
     return value
+
+
+def _preset(argv: Sequence[str], name: str) -> dict[str, Any]:
+    """The values of a preset; a configuration goes with its own dataset and with no other."""
+    values = PRESETS[name]
+    if _given(argv, "dataset", values["dataset"]) == values["dataset"]:
+        return values
+    return {key: value for key, value in values.items() if key != "dataset_config"}
 
 
 def _as_flags(values: dict[str, Any]) -> list[str]:

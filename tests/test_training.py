@@ -257,6 +257,15 @@ def test_flags_come_after_the_preset():
     assert arguments.learning_rate == 5e-5
 
 
+def test_a_configuration_of_a_presets_dataset_is_not_one_of_another():
+    def configuration(*flags: str) -> str | None:
+        return parse(["--preset", "recommended", *flags])[0].dataset_config
+
+    assert configuration() == configuration("--dataset", "PolyAI/minds14") == "en-US"
+    assert configuration("--dataset", "my/recordings") is None
+    assert configuration("--dataset=my/recordings", "--dataset_config", "ko-KR") == "ko-KR"
+
+
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_can_be_parsed(name):
     options, _ = parse(["--preset", name])
