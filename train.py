@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
 
     options, arguments = flags.parse(argv)
     # Heavy imports wait until it is known that there is something to do.
+    from transformers import set_seed
+
     from asr_core import (
         card,
         evaluation,
@@ -52,7 +54,8 @@ def main(argv: list[str]) -> int:
     if not options.dry_run:
         language_model.provide(folder, words, parts.train["transcription"], options.text)
 
-    # 2. Model, with a CTC head as wide as the vocabulary.
+    # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
+    set_seed(arguments.seed)
     model, fresh = pretrained.load_model(options, processor, new)
     frames = pretrained.Frames.of(model, processor)
 

@@ -16,6 +16,7 @@ from transformers import (
     TrainerState,
 )
 
+import train
 from asr_core import (
     augmentation,
     data,
@@ -140,6 +141,22 @@ def test_korean_is_measured_by_syllables_also_where_jamo_are_learnt(tmp_path):
     assert measured["cer"] == 0.5  # one of two syllables; of five jamo only one
 
 
+def test_a_fresh_head_is_drawn_by_the_seed(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(*_):
+        drawn.append(torch.rand(1).item())
+        raise OptionError("That was all.")
+
+    monkeypatch.setattr(pretrained, "load_model", draw)
+    model = tiny.wav2vec2(tmp_path / "model")
+    flags = ["--preset", "quickstart", "--model", str(model), "--output_dir", str(tmp_path / "out")]
+    for seed in ("1", "1", "2"):
+        with pytest.raises(OptionError, match="That was all"):
+            train.main([*flags, "--seed", seed])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_half_precision_learns_what_full_precision_does(tmp_path):
     """The loss and the gradients of our step beside those of transformers as it comes."""
     folder = tiny.wav2vec2(tmp_path / "model", initializer_range=0.02)
@@ -221,6 +238,14 @@ def test_patience_waits_for_the_first_words_and_says_why_it_ends(caplog):
     assert evaluations(watch.Patience(2), *[silent] * 9, first, better) == 0
     assert evaluations(watch.Patience(2), *[silent] * 9, first, better, worse, worse, better) == 13
     assert "The training ends here: CER was no better at 2 evaluations" in caplog.text
+
+
+def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
+    caplog.set_level("INFO", logger="asr_core")
+    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
+    control = TrainerControl(should_training_stop=True)  # the last step, or Ctrl-C
+    watch.Patience(2).on_evaluate(arguments, TrainerState(), control, {"eval_cer": 0.9})
+    assert "no better" not in caplog.text
 
 
 def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
