@@ -64,6 +64,9 @@ def main(argv: list[str]) -> int:
     limits = preparation.Limits(max(options.shortest, least), options.longest)
     train = preparation.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
     test = preparation.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
+    material = training.material(train, test, processor)
+    if checkpoint:
+        training.check_material(folder, material)
     looked = report.look(train, test, processor)
     print(looked)
     looked.save(folder)
@@ -73,7 +76,7 @@ def main(argv: list[str]) -> int:
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
     if not checkpoint:
-        training.begin(options, arguments)
+        training.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.

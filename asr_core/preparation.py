@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,12 +37,14 @@ class Prepared:
     """Rows with `labels`, `length` (samples) and `checksum` (of these), and what was left out.
 
     `dropped` maps a reason to the names of the rows it holds for; `damaged` are rows that stay.
+    `state` is how many rows there were before, and a checksum of their names and transcripts.
     """
 
     rows: Dataset
     dropped: dict[str, list[str]]
     unknown: Counter[str]  # characters that have no token
     damaged: tuple[str, ...] = ()  # names of those that may not say all of their transcript
+    state: dict[str, int] = field(default_factory=dict)  # of all rows, by which they are known
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,16 @@ def prepare(
     names = zip(found["name"], found["damaged"], strict=True)
     damaged = tuple(name for name, is_damaged in names if is_damaged)
     found = found.remove_columns(["problem", "damaged"]).with_transform(_Recordings(rows))
-    return Prepared(found, dropped, missing, damaged)
+    state = {"rows": len(rows), "checksum": _checksum(examined["name"], rows["transcription"])}
+    return Prepared(found, dropped, missing, damaged, state)
+
+
+def _checksum(*columns: Iterable[str | None]) -> int:
+    """A number that changes with any cell, and with the order of the rows."""
+    checksum = 0
+    for cells in zip(*columns, strict=True):
+        checksum = zlib.crc32(repr(cells).encode(), checksum)
+    return checksum
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -252,8 +253,7 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
-    begun = folder / BEGUN
-    before = json.loads(begun.read_text("utf-8")) if begun.exists() else {}
+    before = _begun(folder)
     for name, now in _lasting(options, arguments).items():
         if before.get(name, now) != now:
             raise OptionError(
@@ -264,11 +264,51 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     return checkpoint
 
 
-def begin(options: Options, arguments: TrainingArguments) -> None:
-    """Write down what must be the same when this run is resumed."""
+def begin(options: Options, arguments: TrainingArguments, material: dict[str, Any]) -> None:
+    """Write down what must be the same when this run is resumed, its `material` as well."""
     folder = Path(arguments.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / BEGUN, _lasting(options, arguments))
+    _write(folder / BEGUN, _lasting(options, arguments) | material)
+
+
+def material(
+    train: preparation.Prepared, test: preparation.Prepared, processor: ProcessorMixin
+) -> dict[str, Any]:
+    """By what the rows and the tokens of a run can be known again."""
+    tokens = sorted(processor.tokenizer.get_vocab().items())
+    spelt = {"tokens": len(tokens), "checksum": zlib.crc32(repr(tokens).encode())}
+    return {"train_rows": train.state, "test_rows": test.state, "spelling": spelt}
+
+
+def check_material(folder: Path, now: dict[str, Any]) -> None:
+    """Raises OptionError when the run in `folder` began with another `material`.
+
+    Rows drawn anew would be measured on though they were learnt from, and letters that moved
+    would be taken for each other. A run that wrote nothing of this down is let through.
+    """
+    before = _begun(folder)
+    data_back, same_model = "put the data back as it was", "start from the same model and data"
+    for key, what, unit, changed, remedy in (
+        ("train_rows", "data to learn from", "rows", "names, transcripts or order", data_back),
+        ("test_rows", "data to measure on", "rows", "names, transcripts or order", data_back),
+        ("spelling", "characters to spell with", "tokens", "ones or in another order", same_model),
+    ):
+        then = before.get(key, now[key])
+        if then == now[key]:
+            continue
+        counts = f"{then[unit]} {unit}, now {now[key][unit]}"
+        if then[unit] == now[key][unit]:
+            counts = f"{then[unit]} {unit} as now, but other {changed}"
+        raise OptionError(
+            f"{folder} began with other {what} ({counts}): {remedy} to resume it, or choose "
+            "another --output_dir."
+        )
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """What `begin` wrote down, where it did."""
+    path = folder / BEGUN
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:

@@ -345,7 +345,7 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
 
 def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
-    training.begin(*parse([*flags, "my/recordings"]))
+    training.begin(*parse([*flags, "my/recordings"]), {})
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
     again = parse([*flags, "my/recordings", "--resume", "--learning_rate", "1e-5"])
@@ -357,3 +357,41 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
         changed = [*flags, "my/recordings", "--resume", *other.split()]
         with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
             training.starting_point(*parse(changed))
+
+
+def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
+    rows = data.load("sample", split="train[:4]")
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    frames = pretrained.Frames(((400, 320),), 1)
+    four, three, turned = (
+        preparation.prepare(rows.select(which), processor, frames)
+        for which in ([0, 1, 2, 3], [0, 1, 2], [1, 0, 2, 3])
+    )
+    limits = preparation.Limits(longest=4.0)  # leaves rows out, but the data is the same
+    again = preparation.prepare(rows, processor, frames, limits)
+    begun = training.material(four, three, processor)
+    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), begun)
+    training.check_material(tmp_path, training.material(again, three, processor))
+
+    for learnt, heard, said in (
+        (three, three, r"data to learn from \(4 rows, now 3\): put the data back"),
+        (turned, three, r"data to learn from \(4 rows as now, but other names, transcripts"),
+        (four, four, r"data to measure on \(3 rows, now 4\)"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            training.check_material(tmp_path, training.material(learnt, heard, processor))
+    # As many letters, but other ones: their weights would be loaded without a word.
+    options, _ = parse(["--vocabulary", "data", "--model", "embedded"])
+    first, second = (pretrained.load_processor(options, [t])[0] for t in ("abc", "abd"))
+    other = tmp_path / "letters"
+    flags = ["--preset", "quickstart", "--output_dir", str(other)]
+    training.begin(*parse(flags), training.material(four, three, first))
+    with pytest.raises(OptionError, match=r"to spell with \(\d+ tokens as now, but other"):
+        training.check_material(other, training.material(four, three, second))
+
+
+def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
+    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
+    state = {"rows": 1, "checksum": 2}
+    now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
+    training.check_material(tmp_path, now)
