@@ -35,7 +35,7 @@ from asr_core.watch import Diary, Interruption, Patience, Watch
 BEGUN = "begun.json"
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul language_model"
+    "vocabulary case punctuation hangul freeze language_model"
 ).split()
 
 log = logging.getLogger(__name__)

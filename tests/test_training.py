@@ -352,8 +352,10 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     assert training.starting_point(*again) == tmp_path / "checkpoint-5"
     with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
         training.starting_point(*parse([*flags, "sample", "--resume"]))
-    for other in ("--test_size 9", "--seed 7", "--language_model none", "--eval_split test"):
-        # Else what was learnt from would be measured on, or the language model be lost.
+    others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base"
+    for other in others.split(","):
+        # Else what was learnt from would be measured on, the language model be lost, or the
+        # optimizer's state be of other weights.
         changed = [*flags, "my/recordings", "--resume", *other.split()]
         with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
             training.starting_point(*parse(changed))
