@@ -62,12 +62,19 @@ def main(argv: list[str]) -> int:
     # 3. Look before training: what is there, what is left out and why.
     least = pretrained.shortest(model, frames, processor.feature_extractor.sampling_rate)
     limits = preparation.Limits(max(options.shortest, least), options.longest)
-    train = preparation.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
-    test = preparation.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
+    train, test = (
+        preparation.prepare(
+            *(rows, processor, frames, limits),
+            num_proc=options.num_proc,
+            part=f"{part} part",
+            new_vocabulary=new,
+        )
+        for part, rows in (("train", parts.train), ("test", parts.test))
+    )
     material = training.material(train, test, processor)
     if checkpoint:
         training.check_material(folder, material)
-    looked = report.look(train, test, processor)
+    looked = report.look(train, test, processor, new)
     print(looked)
     looked.save(folder)
     if options.dry_run:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNSPELT = "without a character the model can spell"
+REMEDY = "--vocabulary data makes it learn to"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -91,7 +94,7 @@ class _Examine:
         if not (row["transcription"] or "").strip():
             return "without a transcript"
         if all(label in unspelt for label in labels):
-            return "without a character the model can spell"
+            return UNSPELT
         if seconds < self.limits.shortest:
             return f"shorter than {self.limits.shortest:g} s"
         if seconds > self.limits.longest:
@@ -108,12 +111,15 @@ def prepare(
     limits: Limits | None = None,
     spelling: text.Spelling | None = None,
     num_proc: int | None = None,
+    part: str = "dataset",
+    new_vocabulary: bool = False,
 ) -> Prepared:
     """Check every row and add its `labels` and its `length` in samples at the model's rate.
 
     `frames` maps a number of samples to the number of frames the model makes of them. Rows that
     cannot be learnt from (nothing said, undecodable, too short, too long, more labels than
-    frames) are left out with their names. Raises DataError when none is left.
+    frames) are left out with their names. Raises DataError when none is left, which calls the rows
+    `part` and says what helps, unless the vocabulary was made from the data already.
     """
     spelling = spelling or text.Spelling.of(processor.tokenizer)
     transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
@@ -135,7 +141,9 @@ def prepare(
     kept = [i for i, problem in enumerate(problems) if not problem]
     if not kept:
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
-        raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
+        foreign = len(dropped.get(UNSPELT, ())) > len(rows) / 2 and not new_vocabulary
+        remedy = f" ({REMEDY})" if foreign else ""
+        raise DataError(f"No row of the {part} can be used: {reasons or 'it is empty'}{remedy}.")
     found = examined.select(kept)
     names = zip(found["name"], found["damaged"], strict=True)
     damaged = tuple(name for name, is_damaged in names if is_damaged)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asr_core import pictures
-from asr_core.preparation import Prepared
+from asr_core.preparation import REMEDY, Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12
@@ -53,6 +53,7 @@ class Report:
     test: Part
     vocabulary: int  # tokens
     shared: int = 0  # recordings that are in both parts
+    new_vocabulary: bool = False  # it was made from the train part
 
     def __str__(self) -> str:
         lines = [f"{'':20}{'train':>12}{'test':>12}"]
@@ -76,10 +77,9 @@ class Report:
                     f"damaged, but in {name}: {len(part.damaged):,} that may not say all of their "
                     f"transcript ({_some(part.damaged)})"
                 )
-        if max(self.train.unknown_share, self.test.unknown_share) > FOREIGN:
-            lines.append(
-                "The model cannot spell much of this: --vocabulary data makes it learn to."
-            )
+        unknown = max(self.train.unknown_share, self.test.unknown_share)
+        if unknown > FOREIGN and not self.new_vocabulary:
+            lines.append(f"The model cannot spell much of this: {REMEDY}.")
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
         outside = Counter(self.train.outside) + Counter(self.test.outside)
@@ -128,11 +128,11 @@ class Report:
         )
 
 
-def look(train: Prepared, test: Prepared, processor: Any) -> Report:
+def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool = False) -> Report:
     """Numbers about both parts of a prepared dataset."""
     shared = len({*train.rows["checksum"]} & {*test.rows["checksum"]})
     parts = (_part(train, processor), _part(test, processor))
-    return Report(*parts, len(processor.tokenizer), shared)
+    return Report(*parts, len(processor.tokenizer), shared, new_vocabulary)
 
 
 def _part(prepared: Prepared, processor: Any) -> Part:

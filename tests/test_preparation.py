@@ -11,6 +11,7 @@ from transformers import AutoProcessor
 
 from asr_core import data, preparation, pretrained
 from asr_core.errors import DataError
+from asr_core.translation import translate
 
 FRAMES = pretrained.Frames(((400, 320),), 1)
 
@@ -100,3 +101,18 @@ def test_a_data_set_without_a_usable_row_is_an_error_that_says_why(tmp_path, pro
     recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
     with pytest.raises(DataError, match="6 without a transcript"):
         prepared(tmp_path, processor)
+
+
+def test_data_in_a_script_the_model_cannot_spell_is_told_what_helps(tmp_path, processor):
+    rows = [row | {"transcription": "안녕"} for row in recordings.records()]
+    rows[0]["transcription"] = ""
+    recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, processor, part="test part")
+    said = str(caught.value)
+    assert said.startswith("No row of the test part can be used: 1 without a transcript, 5 without")
+    assert said.endswith("the model can spell (--vocabulary data makes it learn to).")
+    assert translate(said, "ko").startswith("견줄 부분에 쓸 수 있는 문장이 없습니다: 1 without")
+    # What was taken from the data already lacks what the test part has alone.
+    with pytest.raises(DataError, match=r"the model can spell\.$"):
+        prepared(tmp_path, processor, part="test part", new_vocabulary=True)

@@ -108,6 +108,7 @@ def test_many_names_are_not_printed_but_saved(tmp_path):
 def test_data_in_another_script_is_told_what_helps():
     foreign = report.Part(1, 0.1, None, (1.0,), 10, 8, {"가": 8}, {})
     assert "--vocabulary data" in str(report.Report(foreign, foreign, 32))
+    assert "--vocabulary data" not in str(report.Report(foreign, foreign, 32, new_vocabulary=True))
     spelt = replace(foreign, unknown=1)
     assert "--vocabulary data" not in str(report.Report(spelt, spelt, 32))
 
