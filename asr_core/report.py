@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asr_core import pictures
-from asr_core.preparation import REMEDY, Prepared
+from asr_core.preparation import MISSING, REMEDY, Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12
@@ -34,6 +34,7 @@ class Part:
     dropped: dict[str, list[str]]  # reason to names of rows
     repeats: int = 0  # clips that were there before
     damaged: tuple[str, ...] = ()  # names of rows that stay but may lack a part of what was said
+    sought: str = ""  # where the first recording was looked for that is missing
 
     @property
     def unknown_share(self) -> float:
@@ -72,6 +73,8 @@ class Report:
         for name, part in (("train", self.train), ("test", self.test)):
             for reason, names in part.dropped.items():
                 lines.append(f"left out of {name}: {len(names):,} {reason} ({_some(names)})")
+                if reason == MISSING and part.sought:
+                    lines.append(f"  there is no {part.sought}")
             if part.damaged:
                 lines.append(
                     f"damaged, but in {name}: {len(part.damaged):,} that may not say all of their "
@@ -151,6 +154,7 @@ def _part(prepared: Prepared, processor: Any) -> Part:
         dropped=prepared.dropped,
         repeats=len(rows) - len(set(rows["checksum"])),
         damaged=prepared.damaged,
+        sought=prepared.sought,
     )
 
 

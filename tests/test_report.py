@@ -105,6 +105,14 @@ def test_many_names_are_not_printed_but_saved(tmp_path):
     }
 
 
+def test_where_a_recording_is_missing_from_is_printed():
+    part = report.Part(
+        1, 0.1, None, (1.0,), 10, 0, {}, {"missing": ["a.wav"]}, sought="clips/a.wav"
+    )
+    whole = report.Part(1, 0.1, None, (1.0,), 10, 0, {}, {})
+    assert "1 missing (a.wav)\n  there is no clips/a.wav" in str(report.Report(part, whole, 32))
+
+
 def test_data_in_another_script_is_told_what_helps():
     foreign = report.Part(1, 0.1, None, (1.0,), 10, 8, {"가": 8}, {})
     assert "--vocabulary data" in str(report.Report(foreign, foreign, 32))
