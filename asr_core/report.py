@@ -53,7 +53,7 @@ class Report:
     train: Part
     test: Part
     vocabulary: int  # tokens
-    shared: int = 0  # recordings that are in both parts
+    shared: int = 0  # rows of test whose recording is in train too
     new_vocabulary: bool = False  # it was made from the train part
 
     def __str__(self) -> str:
@@ -133,7 +133,8 @@ class Report:
 
 def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool = False) -> Report:
     """Numbers about both parts of a prepared dataset."""
-    shared = len({*train.rows["checksum"]} & {*test.rows["checksum"]})
+    learnt = {*train.rows["checksum"]}
+    shared = sum(checksum in learnt for checksum in test.rows["checksum"])
     parts = (_part(train, processor), _part(test, processor))
     return Report(*parts, len(processor.tokenizer), shared, new_vocabulary)
 
