@@ -33,6 +33,7 @@ from asr_core.flags import Options
 from asr_core.watch import Diary, Interruption, Patience, Watch
 
 BEGUN = "begun.json"
+UNSPELT = "\ufffd"  # a character of a transcript that has no token, where it is measured
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
     "vocabulary case punctuation hangul freeze language_model"
@@ -222,7 +223,10 @@ class Measure:
         labels = np.where(prediction.label_ids == IGNORED, blank, prediction.label_ids)
         # A Korean model may spell jamo: what is compared is what people will read.
         hypotheses = [text.compose(h) for h in tokenizer.batch_decode(ids)]
-        references = [text.compose(r) for r in tokenizer.batch_decode(labels, group_tokens=False)]
+        references = tokenizer.batch_decode(labels, group_tokens=False)
+        if unknown := tokenizer.unk_token:  # one character each, as in a transcript
+            references = [r.replace(unknown, UNSPELT) for r in references]
+        references = [text.compose(r) for r in references]
         return {
             "wer": metrics.wer(hypotheses, references),
             "cer": metrics.cer(hypotheses, references),

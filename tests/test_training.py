@@ -21,6 +21,7 @@ from asr_core import (
     augmentation,
     data,
     language_model,
+    metrics,
     models,
     preparation,
     presets,
@@ -216,6 +217,15 @@ def test_what_cannot_be_spelt_is_not_right_because_it_was_learnt(tmp_path):
     ids = np.array([[unknown, 0, unknown, 0]])
     measured = training.Measure(processor)(EvalPrediction(ids, np.array([[unknown, unknown]])))
     assert measured["wer"] == measured["cer"] == measured["empty_hypotheses"] == 1.0
+
+
+def test_a_character_without_a_token_counts_as_one_while_training_too(tmp_path):
+    processor = AutoProcessor.from_pretrained(tiny.wav2vec2(tmp_path))
+    said, heard = "ROUTE 66 TO ŁÓDŹ", "ROUTE TO DX"
+    labels, ids = (np.array([processor.tokenizer(t).input_ids]) for t in (said, heard))
+    measured = training.Measure(processor)(EvalPrediction(ids, labels))
+    assert measured["cer"] == metrics.cer([heard], [said])
+    assert measured["wer"] == metrics.wer([heard], [said])
 
 
 def evaluations(patience: watch.Patience, *metrics: tuple[float, float]) -> int:
