@@ -51,8 +51,8 @@ def main(argv: list[str]) -> int:
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model.wish(options, new)
-    if not options.dry_run:
-        language_model.provide(folder, words, parts.train["transcription"], options.text)
+    if words not in ("none", "build"):
+        language_model.load(words)  # what cannot be read is told before the work
 
     # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
     set_seed(arguments.seed)
@@ -82,6 +82,7 @@ def main(argv: list[str]) -> int:
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
+    language_model.provide(folder, words, parts.train["transcription"], options.text)
     if not checkpoint:
         training.begin(options, arguments, material)
     training.run(trainer, checkpoint)

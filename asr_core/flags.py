@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asr_core import augmentation, data, models, text
@@ -123,6 +124,9 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     options.preset = preset
     if options.text and options.language_model != "build":
         raise OptionError("--text is for `--language_model build`: add that, or leave --text out.")
+    for path in options.text:  # they are read only when the data is ready
+        if not Path(path).is_file():
+            raise OptionError(f"--text {path} is not a file: give one or more text files.")
     if options.test_size <= 0:
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:

@@ -239,7 +239,7 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     """The checkpoint to go on from when `--resume` is given.
 
     Raises OptionError when there is none, when it is of other data or another model, or when a
-    fresh run would overwrite one that was cut short.
+    fresh run would overwrite one that was cut short, or a model.
     """
     folder = Path(arguments.output_dir)
     if not options.resume and Path(options.model).expanduser().resolve() == folder.resolve():
@@ -252,6 +252,11 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
             raise OptionError(
                 f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
                 "choose another --output_dir."
+            )
+        if any(folder.glob("model*.safetensors")):  # in one piece, or in several
+            raise OptionError(
+                f"{folder} holds a model already, which this run would overwrite: choose another "
+                "--output_dir, or move it away."
             )
         return None
     checkpoint = last_checkpoint(folder)

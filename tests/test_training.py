@@ -30,7 +30,7 @@ from asr_core import (
     training,
     watch,
 )
-from asr_core.errors import OptionError
+from asr_core.errors import DataError, OptionError
 from asr_core.flags import parse
 
 
@@ -264,6 +264,27 @@ def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
         training.starting_point(*parse(flags))
 
 
+@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors"])
+def test_a_finished_model_is_not_overwritten_when_its_checkpoints_are_gone(weights, tmp_path):
+    (tmp_path / weights).write_bytes(b"weights")
+    flags = ["--preset", "teach", "--output_dir", str(tmp_path)]
+    with pytest.raises(OptionError, match=r"holds a model already.*choose another --output_dir"):
+        training.starting_point(*parse(flags))
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
+    assert training.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
+
+
+def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
+    kept = tmp_path / "language_model" / "settings"
+    kept.parent.mkdir()
+    kept.write_text("of an earlier run")
+    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--longest", "0.2"]
+    with pytest.raises(DataError, match="No row of the train part"):
+        train.main([*flags, "--language_model", "none"])
+    assert kept.exists()
+
+
 def test_only_the_best_columns_are_kept_of_an_evaluation():
     logits = torch.randn(2, 5, 32)
     kept = training.most_probable((logits, None), torch.zeros(2, 3))
@@ -317,6 +338,10 @@ def test_every_preset_can_be_parsed(name):
         ("--test_size 0", "a part of the rows must be left"),
         ("--patience 3 --load_best_model_at_end False", "--patience needs"),
         ("--per_device_train_batch_size 4", "--batch_seconds 64: change that instead, or set"),
+        (
+            "--language_model build --text no.txt",
+            "--text no.txt is not a file: give one or more text files.",
+        ),
         ("--report_to nothing", "--report_to nothing needs that package"),
         ("--nonsense 1", "There is no option --nonsense"),
         ("--eval_strategy no", "save and eval strateg"),
