@@ -7,6 +7,7 @@ import logging
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -327,16 +328,25 @@ def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
 
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
     """Train, from `checkpoint` if there is one. Raises ModelError when the disk is full."""
-    try:
+    with _writing(Path(trainer.args.output_dir), "Training stopped"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+@contextmanager
+def _writing(folder: Path, what: str) -> Iterator[None]:
+    """Raises ModelError in the place of what libraries say of a disk that is full."""
+    try:
+        yield
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors have their own words for a full disk.
         if not re.search(r"No space|File too large|disk|writing file|Errno", str(error)):
             raise
-        folder = trainer.args.output_dir
+        again = "run the same command with --resume"
+        if not last_checkpoint(folder):  # and what is half written would be in the way
+            again = "start again with another --output_dir"
         raise ModelError(
-            f"Training stopped because {folder} cannot be written ({str(error).splitlines()[0]}): "
-            "make room and run the same command with --resume."
+            f"{what} because {folder} cannot be written ({str(error).splitlines()[0]}): "
+            f"make room and {again}."
         ) from error
 
 
@@ -384,16 +394,19 @@ def compare(
 
 
 def save(trainer: CTCTrainer, options: Options) -> Path:
-    """Model and processor in the output folder, with the configuration and the course of it."""
+    """Model and processor in the output folder, with the configuration and the course of it.
+
+    Raises ModelError when the disk is full.
+    """
     folder = Path(trainer.args.output_dir)
-    trainer.save_model()
-    trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
-    trainer.processing_class.save_pretrained(folder)
-    record = {**asdict(options), **trainer.args.to_sanitized_dict()}
-    _write(
-        folder / "training.json", {"configuration": record, "history": trainer.state.log_history}
-    )
-    pictures.draw_training(trainer.state.log_history, folder / "training.png")
+    with _writing(folder, "The model was not saved"):
+        trainer.save_model()
+        trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
+        trainer.processing_class.save_pretrained(folder)
+        record = {**asdict(options), **trainer.args.to_sanitized_dict()}
+        history = trainer.state.log_history
+        _write(folder / "training.json", {"configuration": record, "history": history})
+        pictures.draw_training(history, folder / "training.png")
     return folder
 
 

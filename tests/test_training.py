@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -30,7 +33,7 @@ from asr_core import (
     training,
     watch,
 )
-from asr_core.errors import DataError, OptionError
+from asr_core.errors import DataError, ModelError, OptionError, sentence
 from asr_core.flags import parse
 
 
@@ -432,3 +435,24 @@ def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
     state = {"rows": 1, "checksum": 2}
     now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
     training.check_material(tmp_path, now)
+
+
+def test_a_full_disk_at_the_end_is_one_sentence_too(tmp_path):
+    def full():
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    trainer = SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)), save_model=full)
+    options, _ = parse(["--preset", "quickstart"])
+    with pytest.raises(ModelError, match=r"The model was not saved.*with another --output_dir\."):
+        training.save(trainer, options)
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
+    with pytest.raises(ModelError, match=r"make room and run the same command with --resume\."):
+        training.save(trainer, options)
+
+
+def test_of_a_copy_that_fails_the_file_that_cannot_be_written_is_named():
+    full = OSError(errno.ENOSPC, "No space left on device", "from.bin", None, "to.bin")
+    assert sentence(full) == "to.bin cannot be used: no space left on device."
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "from.bin", None, "to.bin")
+    assert sentence(gone) == "from.bin cannot be used: no such file or directory."
