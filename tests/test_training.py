@@ -34,7 +34,7 @@ from asr_core import (
     watch,
 )
 from asr_core.errors import DataError, ModelError, OptionError, sentence
-from asr_core.flags import parse
+from asr_core.flags import MEASURED, parse
 
 
 def test_batches_by_duration_hold_every_row_once_within_the_budget():
@@ -210,6 +210,7 @@ def test_rows_joined_with_padding_spell_nothing_more(tmp_path):
     predictions = np.array([[*ids, -100, -100], [*ids, 0, ids[0]]])
     labels = np.array([[*ids, -100], [*ids, ids[0]]])
     measured = training.Measure(processor)(EvalPrediction(predictions, labels))
+    assert {*measured, "loss"} == {*MEASURED}
     assert measured["wer"] == 0.0
     assert measured["empty_hypotheses"] == 0.0
 
@@ -322,7 +323,7 @@ def test_a_configuration_of_a_presets_dataset_is_not_one_of_another():
 
     assert configuration() == configuration("--dataset", "PolyAI/minds14") == "en-US"
     assert configuration("--dataset", "my/recordings") is None
-    assert configuration("--dataset=my/recordings", "--dataset_config", "ko-KR") == "ko-KR"
+    assert configuration("--dataset=my/recordings", "--dataset-config", "ko-KR") == "ko-KR"
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -345,6 +346,21 @@ def test_every_preset_can_be_parsed(name):
             "--language_model build --text no.txt",
             "--text no.txt is not a file: give one or more text files.",
         ),
+        ("--per-device-train-batch-size 4", "--batch_seconds 64: change that instead, or set"),
+        ("--freeze=none --hangul=letters", "--hangul letters is not one of syllables"),
+        ("--metric_for_best_model accuracy", "accuracy is not one of wer, cer, loss"),
+        ("--metric-for-best-model eval_acc", "eval_acc is not one of wer, cer, loss"),
+        ("--gradient_accumulation_steps 0", "steps 0: it must be a number of at least 1."),
+        ("--per_device_eval_batch_size 0", "size 0: it must be a number of at least 1."),
+        ("--num_proc -1", "--num_proc -1: it must be a number of at least 1."),
+        ("--dataloader_num_workers -1", "workers -1: it must be a number of at least 0."),
+        ("--seed -1", "--seed -1: it must be a number from 0 to 4294967295."),
+        ("--dropout 2", "--dropout 2: it must be a number from 0 to 1."),
+        ("--mask_time_prob 2", "--mask_time_prob 2: it must be a number from 0 to 1."),
+        ("--batch_seconds -1", "--batch_seconds -1: it must be a number of at least 0."),
+        ("--batch_seconds nan", "--batch_seconds nan: it must be a number of at least 0."),
+        ("--adam_beta2 1.5", "--adam_beta2 1.5: it must be a number from 0 to 0.99999."),
+        ("--test_size nan", "--test_size nan: a part of the rows must be left."),
         ("--report_to nothing", "--report_to nothing needs that package"),
         ("--nonsense 1", "There is no option --nonsense"),
         ("--eval_strategy no", "save and eval strateg"),
