@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
 
     options, arguments = flags.parse(argv)
     # Heavy imports wait until it is known that there is something to do.
+    from transformers import set_seed
+
     from asr_core import (
         card,
         evaluation,
@@ -49,19 +51,30 @@ def main(argv: list[str]) -> int:
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model.wish(options, new)
-    if not options.dry_run:
-        language_model.provide(folder, words, parts.train["transcription"], options.text)
+    if words not in ("none", "build"):
+        language_model.load(words)  # what cannot be read is told before the work
 
-    # 2. Model, with a CTC head as wide as the vocabulary.
+    # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
+    set_seed(arguments.seed)
     model, fresh = pretrained.load_model(options, processor, new)
     frames = pretrained.Frames.of(model, processor)
 
     # 3. Look before training: what is there, what is left out and why.
     least = pretrained.shortest(model, frames, processor.feature_extractor.sampling_rate)
     limits = preparation.Limits(max(options.shortest, least), options.longest)
-    train = preparation.prepare(parts.train, processor, frames, limits, num_proc=options.num_proc)
-    test = preparation.prepare(parts.test, processor, frames, limits, num_proc=options.num_proc)
-    looked = report.look(train, test, processor)
+    train, test = (
+        preparation.prepare(
+            *(rows, processor, frames, limits),
+            num_proc=options.num_proc,
+            part=f"{part} part",
+            new_vocabulary=new,
+        )
+        for part, rows in (("train", parts.train), ("test", parts.test))
+    )
+    material = training.material(train, test, processor)
+    if checkpoint:
+        training.check_material(folder, material)
+    looked = report.look(train, test, processor, new)
     print(looked)
     looked.save(folder)
     if options.dry_run:
@@ -69,8 +82,9 @@ def main(argv: list[str]) -> int:
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
+    language_model.provide(folder, words, parts.train["transcription"], options.text)
     if not checkpoint:
-        training.begin(options, arguments)
+        training.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.

@@ -56,14 +56,16 @@ def save(
 
     base, licence = origin(options.model)
     dataset = options.dataset if _on_hub(options.dataset) else None
-    language = re.fullmatch(r"([a-z]{2})(-[A-Z]{2})?", options.dataset_config or "")
+    # Of other data nobody has said what is spoken in it.
+    config = options.dataset_config if dataset else None
+    language = re.fullmatch(r"([a-z]{2})(-[A-Z]{2})?", config or "")
     results = [
         EvalResult(
             task_type="automatic-speech-recognition",
             task_name="Automatic Speech Recognition",
             dataset_type=dataset or "local",
             dataset_name=_data_name(options),
-            dataset_config=options.dataset_config,
+            dataset_config=config,
             metric_type=metric,
             metric_name=metric.upper(),
             metric_value=round(value, 4),

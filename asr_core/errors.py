@@ -19,7 +19,10 @@ def sentence(error: AsrError | OSError) -> str:
         return str(error)
     if not error.strerror:  # a library's, in its own words
         return (str(error).strip() or type(error).__name__).splitlines()[0]
-    name = printable(error.filename) if error.filename else "A file"
+    file = error.filename
+    if error.filename2 and not isinstance(error, FileNotFoundError):
+        file = error.filename2  # of a copy that fails, where it goes to: the disk there is full
+    name = printable(file) if file else "A file"
     return f"{name} cannot be used: {error.strerror.lower()}."
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asr_core import augmentation, data, models, text
@@ -23,6 +25,24 @@ CHOICES = {
     "case": text.CASES,
     "punctuation": text.PUNCTUATION,
     "hangul": text.HANGUL,
+}
+MEASURED = ("wer", "cer", "loss", "blank_frames", "empty_hypotheses")  # at each evaluation
+# The least and the most that a number may be: beyond it libraries fail late, in their own words, or
+# say nothing and learn nothing.
+LIMITS = {
+    **dict.fromkeys(
+        """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
+        eval_accumulation_steps num_proc dataloader_prefetch_factor""".split(),
+        (1, math.inf),
+    ),
+    **dict.fromkeys(
+        """batch_seconds shortest longest patience dataloader_num_workers learning_rate warmup_steps
+        weight_decay adam_epsilon max_grad_norm num_train_epochs""".split(),
+        (0, math.inf),
+    ),
+    **dict.fromkeys("dropout mask_time_prob".split(), (0, 1)),
+    **dict.fromkeys("adam_beta1 adam_beta2".split(), (0, 0.99999)),
+    **dict.fromkeys("seed data_seed".split(), (0, 2**32 - 1)),
 }
 
 
@@ -110,7 +130,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
 
     parser = Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
     preset = _given(argv, "preset", "recommended")
-    flags = _as_flags(PRESETS[preset]) + _machine(argv)
+    flags = _as_flags(_preset(argv, preset)) + _machine(argv)
     try:
         options, arguments, rest = parser.parse_args_into_dataclasses(
             [*flags, *_as_flags({"output_dir": "model", "report_to": "none"}), *argv],
@@ -121,9 +141,16 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     if rest:
         raise OptionError(f"There is no option {rest[0]}: see `python train.py --help`.")
     options.preset = preset
+    _check_limits(options, arguments)
+    best = arguments.metric_for_best_model
+    if best is not None and best.removeprefix("eval_") not in MEASURED:
+        raise OptionError(f"--metric_for_best_model {best} is not one of {', '.join(MEASURED)}.")
     if options.text and options.language_model != "build":
         raise OptionError("--text is for `--language_model build`: add that, or leave --text out.")
-    if options.test_size <= 0:
+    for path in options.text:  # they are read only when the data is ready
+        if not Path(path).is_file():
+            raise OptionError(f"--text {path} is not a file: give one or more text files.")
+    if not options.test_size > 0:  # nan is not
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
     if options.patience and not arguments.load_best_model_at_end:
         raise OptionError("--patience needs --load_best_model_at_end, to know which was best.")
@@ -144,15 +171,38 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     return options, arguments
 
 
+def _check_limits(options: Options, arguments: TrainingArguments) -> None:
+    """Raises OptionError where a number is beyond its limits, or is none."""
+    for name, (least, most) in LIMITS.items():
+        value = getattr(options if hasattr(options, name) else arguments, name)
+        if value is not None and not least <= value <= most:
+            wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise OptionError(f"--{name} {value:.12g}: it must be a number {wanted}.")
+
+
+def _name(word: str) -> str:
+    """The name of a flag, which argparse takes with dashes as well; "" of anything else."""
+    return word[2:].split("=", 1)[0].replace("-", "_") if word.startswith("--") else ""
+
+
 def _given(argv: Sequence[str], name: str, default: str) -> str:
     """The value of a flag on the command line, the last one if it is there twice."""
     value = default
     for i, flag in enumerate(argv):
-        if flag == f"--{name}" and i + 1 < len(argv):
-            value = argv[i + 1]
-        elif flag.startswith(f"--{name}="):
-            value = flag.split("=", 1)[1]
+        if _name(flag) == name:
+            if "=" in flag:
+                value = flag.split("=", 1)[1]
+            elif i + 1 < len(argv):
+                value = argv[i + 1]
     return value
+
+
+def _preset(argv: Sequence[str], name: str) -> dict[str, Any]:
+    """The values of a preset; a configuration goes with its own dataset and with no other."""
+    values = PRESETS[name]
+    if _given(argv, "dataset", values["dataset"]) == values["dataset"]:
+        return values
+    return {key: value for key, value in values.items() if key != "dataset_config"}
 
 
 def _as_flags(values: dict[str, Any]) -> list[str]:
@@ -169,7 +219,7 @@ def _machine(argv: Sequence[str]) -> list[str]:
 
     workers = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 1
     flags = ["--dataloader_num_workers", str(workers)]
-    if any(flag.split("=")[0] in ("--bf16", "--fp16", "--use_cpu") for flag in argv):
+    if any(_name(flag) in ("bf16", "fp16", "use_cpu") for flag in argv):
         return flags
     if torch.cuda.is_available():
         return [*flags, "--bf16" if torch.cuda.is_bf16_supported() else "--fp16", "True"]

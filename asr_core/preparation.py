@@ -6,11 +6,13 @@ kept of them is only a length and a checksum, so prepared data takes hardly any 
 
 from __future__ import annotations
 
+import errno
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 log = logging.getLogger(__name__)
+
+MISSING = "missing"
+UNSPELT = "without a character the model can spell"
+REMEDY = "--vocabulary data makes it learn to"
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,15 @@ class Prepared:
     """Rows with `labels`, `length` (samples) and `checksum` (of these), and what was left out.
 
     `dropped` maps a reason to the names of the rows it holds for; `damaged` are rows that stay.
+    `state` is how many rows there were before, and a checksum of their names and transcripts.
     """
 
     rows: Dataset
     dropped: dict[str, list[str]]
     unknown: Counter[str]  # characters that have no token
     damaged: tuple[str, ...] = ()  # names of those that may not say all of their transcript
+    sought: str = ""  # where the first recording was looked for that is missing
+    state: dict[str, int] = field(default_factory=dict)  # of all rows, by which they are known
 
 
 @dataclass(frozen=True)
@@ -54,21 +63,24 @@ class _Examine:
     limits: Limits
     spelling: text.Spelling
     files_state: int  # what is known of other files is not to be taken for these
-    version: int = 3  # of what is found out: the cache of `datasets` sees values, not code
+    version: int = 4  # of what is found out: the cache of `datasets` sees values, not code
 
     def __call__(self, row: dict[str, Any], index: int) -> dict[str, Any]:
         name = data.row_name(row, index)
         transcript = text.normalize(row["transcription"] or "", self.spelling)
         labels = self.processor.tokenizer(transcript).input_ids if transcript else []
-        recording = audio.Recording(data.row_source(row), name=name)
+        source = data.row_source(row)
+        recording = audio.Recording(source, name=name)
         rate = int(self.processor.feature_extractor.sampling_rate)
-        problem, length, checksum = "", 0, 0
+        problem, sought, length, checksum = "", "", 0, 0
         try:
             for block in recording.blocks(rate):
                 length += len(block)
                 checksum = zlib.crc32(block.tobytes(), checksum)
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
+            if source is None or (isinstance(source, str) and not Path(source).exists()):
+                problem, sought = MISSING, source or ""
             log.warning("%s", error)
         for warning in recording.warnings:
             log.warning("%s", warning)
@@ -79,17 +91,23 @@ class _Examine:
             "checksum": checksum,
             "name": name,
             "row": index,
-            "problem": problem or self._problem(row, labels, length, length / rate),
+            "problem": problem or self._problem(row, labels, length, recording),
+            "sought": sought,
             "damaged": bool(recording.warnings),
         }
 
-    def _problem(self, row: dict[str, Any], labels: list[int], length: int, seconds: float) -> str:
+    def _problem(
+        self, row: dict[str, Any], labels: list[int], length: int, recording: audio.Recording
+    ) -> str:
         tokenizer = self.processor.tokenizer
         unspelt = (tokenizer.unk_token_id, getattr(tokenizer, "word_delimiter_token_id", None))
         if not (row["transcription"] or "").strip():
             return "without a transcript"
         if all(label in unspelt for label in labels):
-            return "without a character the model can spell"
+            return UNSPELT
+        if recording.silent:  # it would teach to invent what is written
+            return "silent"
+        seconds = length / int(self.processor.feature_extractor.sampling_rate)
         if seconds < self.limits.shortest:
             return f"shorter than {self.limits.shortest:g} s"
         if seconds > self.limits.longest:
@@ -99,6 +117,13 @@ class _Examine:
         return ""
 
 
+def _is_missing(source: audio.Source | None) -> bool:
+    try:
+        return source is None or (isinstance(source, str) and not Path(source).exists())
+    except OSError as error:  # it is there and may not be read, unless no file can be called that
+        return error.errno == errno.ENAMETOOLONG
+
+
 def prepare(
     rows: Dataset,
     processor: Any,
@@ -106,12 +131,15 @@ def prepare(
     limits: Limits | None = None,
     spelling: text.Spelling | None = None,
     num_proc: int | None = None,
+    part: str = "dataset",
+    new_vocabulary: bool = False,
 ) -> Prepared:
     """Check every row and add its `labels` and its `length` in samples at the model's rate.
 
     `frames` maps a number of samples to the number of frames the model makes of them. Rows that
-    cannot be learnt from (nothing said, undecodable, too short, too long, more labels than
-    frames) are left out with their names. Raises DataError when none is left.
+    cannot be learnt from (missing, undecodable, silent, nothing said, too short, too long, more
+    labels than frames) are left out with their names. Raises DataError when none is left, which
+    calls the rows `part` and says what helps, unless the vocabulary was made from the data already.
     """
     spelling = spelling or text.Spelling.of(processor.tokenizer)
     transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
@@ -130,15 +158,30 @@ def prepare(
     for name, problem in zip(examined["name"], problems, strict=True):
         if problem:
             dropped.setdefault(problem, []).append(name)
+    sought = next(filter(None, examined["sought"]), "")
     kept = [i for i, problem in enumerate(problems) if not problem]
     if not kept:
-        reasons = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
-        raise DataError(f"No row of the dataset can be used: {reasons or 'it is empty'}.")
+        counts = {reason: f"{len(names)} {reason}" for reason, names in dropped.items()}
+        if sought:
+            counts[MISSING] += f" (the first is not at {sought})"
+        reasons = ", ".join(counts.values())
+        foreign = len(dropped.get(UNSPELT, ())) > len(rows) / 2 and not new_vocabulary
+        remedy = f" ({REMEDY})" if foreign else ""
+        raise DataError(f"No row of the {part} can be used: {reasons or 'it is empty'}{remedy}.")
     found = examined.select(kept)
     names = zip(found["name"], found["damaged"], strict=True)
     damaged = tuple(name for name, is_damaged in names if is_damaged)
-    found = found.remove_columns(["problem", "damaged"]).with_transform(_Recordings(rows))
-    return Prepared(found, dropped, missing, damaged)
+    found = found.remove_columns(["problem", "damaged", "sought"]).with_transform(_Recordings(rows))
+    state = {"rows": len(rows), "checksum": _checksum(examined["name"], rows["transcription"])}
+    return Prepared(found, dropped, missing, damaged, sought, state)
+
+
+def _checksum(*columns: Iterable[str | None]) -> int:
+    """A number that changes with any cell, and with the order of the rows."""
+    checksum = 0
+    for cells in zip(*columns, strict=True):
+        checksum = zlib.crc32(repr(cells).encode(), checksum)
+    return checksum
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asr_core import pictures
-from asr_core.preparation import Prepared
+from asr_core.preparation import MISSING, REMEDY, Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12
@@ -34,6 +34,7 @@ class Part:
     dropped: dict[str, list[str]]  # reason to names of rows
     repeats: int = 0  # clips that were there before
     damaged: tuple[str, ...] = ()  # names of rows that stay but may lack a part of what was said
+    sought: str = ""  # where the first recording was looked for that is missing
 
     @property
     def unknown_share(self) -> float:
@@ -52,7 +53,8 @@ class Report:
     train: Part
     test: Part
     vocabulary: int  # tokens
-    shared: int = 0  # recordings that are in both parts
+    shared: int = 0  # rows of test whose recording is in train too
+    new_vocabulary: bool = False  # it was made from the train part
 
     def __str__(self) -> str:
         lines = [f"{'':20}{'train':>12}{'test':>12}"]
@@ -71,15 +73,16 @@ class Report:
         for name, part in (("train", self.train), ("test", self.test)):
             for reason, names in part.dropped.items():
                 lines.append(f"left out of {name}: {len(names):,} {reason} ({_some(names)})")
+                if reason == MISSING and part.sought:
+                    lines.append(f"  there is no {part.sought}")
             if part.damaged:
                 lines.append(
                     f"damaged, but in {name}: {len(part.damaged):,} that may not say all of their "
                     f"transcript ({_some(part.damaged)})"
                 )
-        if max(self.train.unknown_share, self.test.unknown_share) > FOREIGN:
-            lines.append(
-                "The model cannot spell much of this: --vocabulary data makes it learn to."
-            )
+        unknown = max(self.train.unknown_share, self.test.unknown_share)
+        if unknown > FOREIGN and not self.new_vocabulary:
+            lines.append(f"The model cannot spell much of this: {REMEDY}.")
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
         outside = Counter(self.train.outside) + Counter(self.test.outside)
@@ -128,11 +131,12 @@ class Report:
         )
 
 
-def look(train: Prepared, test: Prepared, processor: Any) -> Report:
+def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool = False) -> Report:
     """Numbers about both parts of a prepared dataset."""
-    shared = len({*train.rows["checksum"]} & {*test.rows["checksum"]})
+    learnt = {*train.rows["checksum"]}
+    shared = sum(checksum in learnt for checksum in test.rows["checksum"])
     parts = (_part(train, processor), _part(test, processor))
-    return Report(*parts, len(processor.tokenizer), shared)
+    return Report(*parts, len(processor.tokenizer), shared, new_vocabulary)
 
 
 def _part(prepared: Prepared, processor: Any) -> Part:
@@ -151,6 +155,7 @@ def _part(prepared: Prepared, processor: Any) -> Part:
         dropped=prepared.dropped,
         repeats=len(rows) - len(set(rows["checksum"])),
         damaged=prepared.damaged,
+        sought=prepared.sought,
     )
 
 

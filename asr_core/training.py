@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,10 @@ from asr_core.flags import Options
 from asr_core.watch import Diary, Interruption, Patience, Watch
 
 BEGUN = "begun.json"
+UNSPELT = "\ufffd"  # a character of a transcript that has no token, where it is measured
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul language_model"
+    "vocabulary case punctuation hangul freeze language_model"
 ).split()
 
 log = logging.getLogger(__name__)
@@ -221,7 +224,10 @@ class Measure:
         labels = np.where(prediction.label_ids == IGNORED, blank, prediction.label_ids)
         # A Korean model may spell jamo: what is compared is what people will read.
         hypotheses = [text.compose(h) for h in tokenizer.batch_decode(ids)]
-        references = [text.compose(r) for r in tokenizer.batch_decode(labels, group_tokens=False)]
+        references = tokenizer.batch_decode(labels, group_tokens=False)
+        if unknown := tokenizer.unk_token:  # one character each, as in a transcript
+            references = [r.replace(unknown, UNSPELT) for r in references]
+        references = [text.compose(r) for r in references]
         return {
             "wer": metrics.wer(hypotheses, references),
             "cer": metrics.cer(hypotheses, references),
@@ -234,7 +240,7 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     """The checkpoint to go on from when `--resume` is given.
 
     Raises OptionError when there is none, when it is of other data or another model, or when a
-    fresh run would overwrite one that was cut short.
+    fresh run would overwrite one that was cut short, or a model.
     """
     folder = Path(arguments.output_dir)
     if not options.resume and Path(options.model).expanduser().resolve() == folder.resolve():
@@ -248,12 +254,16 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
                 f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
                 "choose another --output_dir."
             )
+        if any(folder.glob("model*.safetensors")):  # in one piece, or in several
+            raise OptionError(
+                f"{folder} holds a model already, which this run would overwrite: choose another "
+                "--output_dir, or move it away."
+            )
         return None
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
-    begun = folder / BEGUN
-    before = json.loads(begun.read_text("utf-8")) if begun.exists() else {}
+    before = _begun(folder)
     for name, now in _lasting(options, arguments).items():
         if before.get(name, now) != now:
             raise OptionError(
@@ -264,11 +274,51 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     return checkpoint
 
 
-def begin(options: Options, arguments: TrainingArguments) -> None:
-    """Write down what must be the same when this run is resumed."""
+def begin(options: Options, arguments: TrainingArguments, material: dict[str, Any]) -> None:
+    """Write down what must be the same when this run is resumed, its `material` as well."""
     folder = Path(arguments.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / BEGUN, _lasting(options, arguments))
+    _write(folder / BEGUN, _lasting(options, arguments) | material)
+
+
+def material(
+    train: preparation.Prepared, test: preparation.Prepared, processor: ProcessorMixin
+) -> dict[str, Any]:
+    """By what the rows and the tokens of a run can be known again."""
+    tokens = sorted(processor.tokenizer.get_vocab().items())
+    spelt = {"tokens": len(tokens), "checksum": zlib.crc32(repr(tokens).encode())}
+    return {"train_rows": train.state, "test_rows": test.state, "spelling": spelt}
+
+
+def check_material(folder: Path, now: dict[str, Any]) -> None:
+    """Raises OptionError when the run in `folder` began with another `material`.
+
+    Rows drawn anew would be measured on though they were learnt from, and letters that moved
+    would be taken for each other. A run that wrote nothing of this down is let through.
+    """
+    before = _begun(folder)
+    data_back, same_model = "put the data back as it was", "start from the same model and data"
+    for key, what, unit, changed, remedy in (
+        ("train_rows", "data to learn from", "rows", "names, transcripts or order", data_back),
+        ("test_rows", "data to measure on", "rows", "names, transcripts or order", data_back),
+        ("spelling", "characters to spell with", "tokens", "ones or in another order", same_model),
+    ):
+        then = before.get(key, now[key])
+        if then == now[key]:
+            continue
+        counts = f"{then[unit]} {unit}, now {now[key][unit]}"
+        if then[unit] == now[key][unit]:
+            counts = f"{then[unit]} {unit} as now, but other {changed}"
+        raise OptionError(
+            f"{folder} began with other {what} ({counts}): {remedy} to resume it, or choose "
+            "another --output_dir."
+        )
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """What `begin` wrote down, where it did."""
+    path = folder / BEGUN
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
@@ -278,16 +328,25 @@ def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
 
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
     """Train, from `checkpoint` if there is one. Raises ModelError when the disk is full."""
-    try:
+    with _writing(Path(trainer.args.output_dir), "Training stopped"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+@contextmanager
+def _writing(folder: Path, what: str) -> Iterator[None]:
+    """Raises ModelError in the place of what libraries say of a disk that is full."""
+    try:
+        yield
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors have their own words for a full disk.
         if not re.search(r"No space|File too large|disk|writing file|Errno", str(error)):
             raise
-        folder = trainer.args.output_dir
+        again = "run the same command with --resume"
+        if not last_checkpoint(folder):  # and what is half written would be in the way
+            again = "start again with another --output_dir"
         raise ModelError(
-            f"Training stopped because {folder} cannot be written ({str(error).splitlines()[0]}): "
-            "make room and run the same command with --resume."
+            f"{what} because {folder} cannot be written ({str(error).splitlines()[0]}): "
+            f"make room and {again}."
         ) from error
 
 
@@ -335,16 +394,19 @@ def compare(
 
 
 def save(trainer: CTCTrainer, options: Options) -> Path:
-    """Model and processor in the output folder, with the configuration and the course of it."""
+    """Model and processor in the output folder, with the configuration and the course of it.
+
+    Raises ModelError when the disk is full.
+    """
     folder = Path(trainer.args.output_dir)
-    trainer.save_model()
-    trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
-    trainer.processing_class.save_pretrained(folder)
-    record = {**asdict(options), **trainer.args.to_sanitized_dict()}
-    _write(
-        folder / "training.json", {"configuration": record, "history": trainer.state.log_history}
-    )
-    pictures.draw_training(trainer.state.log_history, folder / "training.png")
+    with _writing(folder, "The model was not saved"):
+        trainer.save_model()
+        trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
+        trainer.processing_class.save_pretrained(folder)
+        record = {**asdict(options), **trainer.args.to_sanitized_dict()}
+        history = trainer.state.log_history
+        _write(folder / "training.json", {"configuration": record, "history": history})
+        pictures.draw_training(history, folder / "training.png")
     return folder
 
 

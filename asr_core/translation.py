@@ -109,7 +109,12 @@ KOREAN = {
         "모델의 언어로 된 글로 다시 만드세요."
     ),
     # preparation, when one teaches in a script that the model cannot spell
-    "No row of the dataset can be used: {reasons}.": "배울 수 있는 문장이 없습니다: {reasons}.",
+    "No row of the {part} can be used: {reasons}.": (
+        "{part}에 쓸 수 있는 문장이 없습니다: {reasons}."
+    ),
+    "dataset": "데이터",
+    "train part": "배울 부분",
+    "test part": "견줄 부분",
     # engine, models: what a host may have got wrong, and the Hub out of reach
     "The model '{name}' is not one of those offered here.": (
         "'{name}': 여기에서 고를 수 있는 모델이 아닙니다."

@@ -108,7 +108,8 @@ class Patience(EarlyStoppingCallback):
         if metrics.get("eval_empty_hypotheses", 0.0) > EMPTY:
             return
         super().on_evaluate(args, state, control, metrics, **rest)
-        if control.should_training_stop:
+        # The last step and Ctrl-C end the training as well.
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
             log.info(
                 "The training ends here: %s was no better at %d evaluations in a row.",
                 args.metric_for_best_model.removeprefix("eval_").upper(),

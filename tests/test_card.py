@@ -107,6 +107,14 @@ def test_the_metadata_is_what_the_hub_searches_by(write):
     assert results["wer"].dataset_config == "en-US"
 
 
+def test_of_recordings_of_ones_own_no_language_is_invented(write, tmp_path):
+    flags = ("--preset", "recommended", "--model", "someone/base", "--dataset", str(tmp_path))
+    for given in ((), ("--dataset_config", "en-US")):  # which a folder has none of
+        front = write(*flags, *given).data
+        assert front.language is None
+        assert [result.dataset_config for result in front.eval_results] == [None, None]
+
+
 @pytest.fixture(autouse=True)
 def no_hub(monkeypatch):
     """These tests have no Hub: the real client would ask it for the licence of a base model."""

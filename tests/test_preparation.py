@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import recordings
+import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
 from asr_core import data, preparation, pretrained
 from asr_core.errors import DataError
+from asr_core.translation import translate
 
 FRAMES = pretrained.Frames(((400, 320),), 1)
 
@@ -35,6 +39,8 @@ def prepared(path: Path, processor, **options) -> preparation.Prepared:
 
 def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processor):
     good, long, short = (recordings.sound(seconds) for seconds in (1.0, 2.5, 0.3))
+    silent = io.BytesIO()
+    sf.write(silent, np.full(8_000, 5e-4), 8_000, format="WAV")
     rows = {
         "good.wav": (good, "good"),
         "empty.wav": (good, ""),
@@ -44,6 +50,7 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
         "broken.wav": (good[:20], "cannot be read"),
         "text.wav": (b"this is not sound at all", "cannot be read"),
         "nothing.wav": (recordings.sound(0), "holds nothing"),
+        "silent.wav": (silent.getvalue(), "not to be heard"),
         "foreign.wav": (good, "안 녕"),
         "fast.wav": (good, "more characters than there are frames in such a short recording"),
         "repeats.wav": (good, "zz" * 20),  # 40 characters, but 79 frames with their blanks
@@ -59,12 +66,15 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
     result = prepared(tmp_path, processor)
     assert result.rows["name"][:] == ["good.wav", "cut.wav"]
     left_out = {name for names in result.dropped.values() for name in names}
-    assert left_out == {*rows, "missing.wav", "row 13"} - {"good.wav", "cut.wav"}
+    assert left_out == {*rows, "missing.wav", "row 14"} - {"good.wav", "cut.wav"}
     reasons = {name: reason for reason, names in result.dropped.items() for name in names}
     assert reasons["empty.wav"] == reasons["blank.wav"] == "without a transcript"
     assert reasons["long.wav"] == "longer than 2.2 s"
     assert reasons["short.wav"] == "shorter than 0.5 s"
-    assert reasons["broken.wav"] == reasons["text.wav"] == reasons["missing.wav"] == "undecodable"
+    assert reasons["broken.wav"] == reasons["text.wav"] == "undecodable"
+    assert reasons["missing.wav"] == reasons["row 14"] == "missing"
+    assert result.sought == str(tmp_path / "missing.wav")
+    assert reasons["silent.wav"] == "silent"
     assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
     assert "character" in reasons["foreign.wav"]
     assert result.unknown == {"안": 1, "녕": 1}
@@ -78,6 +88,17 @@ def test_a_recording_that_was_repaired_is_read_again(tmp_path, processor):
     assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav"]
     (tmp_path / "b.wav").write_bytes(recordings.sound(1.0))
     assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav", "b.wav"]
+
+
+def test_where_recordings_are_missing_from_is_said_each_time(tmp_path, processor):
+    recordings.write_csv(tmp_path / "metadata.csv", recordings.records())
+    for _ in range(2):  # the second time what was found out comes from the cache
+        with pytest.raises(DataError) as caught:
+            prepared(tmp_path, processor)
+        where = tmp_path / "a.wav"
+        assert f"can be used: 6 missing (the first is not at {where})." in str(caught.value)
+    recordings.clips(tmp_path)  # and when they have come, they are found
+    assert len(prepared(tmp_path, processor).rows) == 5
 
 
 def test_labels_are_the_transcript_in_the_letters_of_the_model(tmp_path, processor):
@@ -100,3 +121,18 @@ def test_a_data_set_without_a_usable_row_is_an_error_that_says_why(tmp_path, pro
     recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
     with pytest.raises(DataError, match="6 without a transcript"):
         prepared(tmp_path, processor)
+
+
+def test_data_in_a_script_the_model_cannot_spell_is_told_what_helps(tmp_path, processor):
+    rows = [row | {"transcription": "안녕"} for row in recordings.records()]
+    rows[0]["transcription"] = ""
+    recordings.write_jsonl(recordings.clips(tmp_path) / "metadata.jsonl", rows)
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, processor, part="test part")
+    said = str(caught.value)
+    assert said.startswith("No row of the test part can be used: 1 without a transcript, 5 without")
+    assert said.endswith("the model can spell (--vocabulary data makes it learn to).")
+    assert translate(said, "ko").startswith("견줄 부분에 쓸 수 있는 문장이 없습니다: 1 without")
+    # What was taken from the data already lacks what the test part has alone.
+    with pytest.raises(DataError, match=r"the model can spell\.$"):
+        prepared(tmp_path, processor, part="test part", new_vocabulary=True)

@@ -55,10 +55,10 @@ def test_repeats_are_counted_within_and_across_the_parts():
     rows = data.load(data.SAMPLE, split="train[:4]")
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
     train = preparation.prepare(rows.select([0, 1, 1, 2, 1]), processor, FRAMES)
-    test = preparation.prepare(rows.select([2, 3]), processor, FRAMES)
+    test = preparation.prepare(rows.select([2, 3, 2]), processor, FRAMES)
     found = report.look(train, test, processor)
-    assert (found.train.repeats, found.test.repeats, found.shared) == (2, 0, 1)
-    assert "1 recordings of test are in train too" in str(found)
+    assert (found.train.repeats, found.test.repeats, found.shared) == (2, 1, 2)
+    assert "2 recordings of test are in train too" in str(found)
 
 
 def test_rows_left_out_have_a_reason_and_a_name(looked):
@@ -105,9 +105,18 @@ def test_many_names_are_not_printed_but_saved(tmp_path):
     }
 
 
+def test_where_a_recording_is_missing_from_is_printed():
+    part = report.Part(
+        1, 0.1, None, (1.0,), 10, 0, {}, {"missing": ["a.wav"]}, sought="clips/a.wav"
+    )
+    whole = report.Part(1, 0.1, None, (1.0,), 10, 0, {}, {})
+    assert "1 missing (a.wav)\n  there is no clips/a.wav" in str(report.Report(part, whole, 32))
+
+
 def test_data_in_another_script_is_told_what_helps():
     foreign = report.Part(1, 0.1, None, (1.0,), 10, 8, {"가": 8}, {})
     assert "--vocabulary data" in str(report.Report(foreign, foreign, 32))
+    assert "--vocabulary data" not in str(report.Report(foreign, foreign, 32, new_vocabulary=True))
     spelt = replace(foreign, unknown=1)
     assert "--vocabulary data" not in str(report.Report(spelt, spelt, 32))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -16,10 +19,12 @@ from transformers import (
     TrainerState,
 )
 
+import train
 from asr_core import (
     augmentation,
     data,
     language_model,
+    metrics,
     models,
     preparation,
     presets,
@@ -28,8 +33,8 @@ from asr_core import (
     training,
     watch,
 )
-from asr_core.errors import OptionError
-from asr_core.flags import parse
+from asr_core.errors import DataError, ModelError, OptionError, sentence
+from asr_core.flags import MEASURED, parse
 
 
 def test_batches_by_duration_hold_every_row_once_within_the_budget():
@@ -140,6 +145,22 @@ def test_korean_is_measured_by_syllables_also_where_jamo_are_learnt(tmp_path):
     assert measured["cer"] == 0.5  # one of two syllables; of five jamo only one
 
 
+def test_a_fresh_head_is_drawn_by_the_seed(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(*_):
+        drawn.append(torch.rand(1).item())
+        raise OptionError("That was all.")
+
+    monkeypatch.setattr(pretrained, "load_model", draw)
+    model = tiny.wav2vec2(tmp_path / "model")
+    flags = ["--preset", "quickstart", "--model", str(model), "--output_dir", str(tmp_path / "out")]
+    for seed in ("1", "1", "2"):
+        with pytest.raises(OptionError, match="That was all"):
+            train.main([*flags, "--seed", seed])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_half_precision_learns_what_full_precision_does(tmp_path):
     """The loss and the gradients of our step beside those of transformers as it comes."""
     folder = tiny.wav2vec2(tmp_path / "model", initializer_range=0.02)
@@ -189,6 +210,7 @@ def test_rows_joined_with_padding_spell_nothing_more(tmp_path):
     predictions = np.array([[*ids, -100, -100], [*ids, 0, ids[0]]])
     labels = np.array([[*ids, -100], [*ids, ids[0]]])
     measured = training.Measure(processor)(EvalPrediction(predictions, labels))
+    assert {*measured, "loss"} == {*MEASURED}
     assert measured["wer"] == 0.0
     assert measured["empty_hypotheses"] == 0.0
 
@@ -199,6 +221,15 @@ def test_what_cannot_be_spelt_is_not_right_because_it_was_learnt(tmp_path):
     ids = np.array([[unknown, 0, unknown, 0]])
     measured = training.Measure(processor)(EvalPrediction(ids, np.array([[unknown, unknown]])))
     assert measured["wer"] == measured["cer"] == measured["empty_hypotheses"] == 1.0
+
+
+def test_a_character_without_a_token_counts_as_one_while_training_too(tmp_path):
+    processor = AutoProcessor.from_pretrained(tiny.wav2vec2(tmp_path))
+    said, heard = "ROUTE 66 TO ŁÓDŹ", "ROUTE TO DX"
+    labels, ids = (np.array([processor.tokenizer(t).input_ids]) for t in (said, heard))
+    measured = training.Measure(processor)(EvalPrediction(ids, labels))
+    assert measured["cer"] == metrics.cer([heard], [said])
+    assert measured["wer"] == metrics.wer([heard], [said])
 
 
 def evaluations(patience: watch.Patience, *metrics: tuple[float, float]) -> int:
@@ -223,10 +254,39 @@ def test_patience_waits_for_the_first_words_and_says_why_it_ends(caplog):
     assert "The training ends here: CER was no better at 2 evaluations" in caplog.text
 
 
+def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
+    caplog.set_level("INFO", logger="asr_core")
+    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
+    control = TrainerControl(should_training_stop=True)  # the last step, or Ctrl-C
+    watch.Patience(2).on_evaluate(arguments, TrainerState(), control, {"eval_cer": 0.9})
+    assert "no better" not in caplog.text
+
+
 def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
     flags = ["--preset", "teach", "--model", f"{tmp_path}/", "--output_dir", str(tmp_path)]
     with pytest.raises(OptionError, match="would overwrite"):
         training.starting_point(*parse(flags))
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors"])
+def test_a_finished_model_is_not_overwritten_when_its_checkpoints_are_gone(weights, tmp_path):
+    (tmp_path / weights).write_bytes(b"weights")
+    flags = ["--preset", "teach", "--output_dir", str(tmp_path)]
+    with pytest.raises(OptionError, match=r"holds a model already.*choose another --output_dir"):
+        training.starting_point(*parse(flags))
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
+    assert training.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
+
+
+def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
+    kept = tmp_path / "language_model" / "settings"
+    kept.parent.mkdir()
+    kept.write_text("of an earlier run")
+    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--longest", "0.2"]
+    with pytest.raises(DataError, match="No row of the train part"):
+        train.main([*flags, "--language_model", "none"])
+    assert kept.exists()
 
 
 def test_only_the_best_columns_are_kept_of_an_evaluation():
@@ -257,6 +317,15 @@ def test_flags_come_after_the_preset():
     assert arguments.learning_rate == 5e-5
 
 
+def test_a_configuration_of_a_presets_dataset_is_not_one_of_another():
+    def configuration(*flags: str) -> str | None:
+        return parse(["--preset", "recommended", *flags])[0].dataset_config
+
+    assert configuration() == configuration("--dataset", "PolyAI/minds14") == "en-US"
+    assert configuration("--dataset", "my/recordings") is None
+    assert configuration("--dataset=my/recordings", "--dataset-config", "ko-KR") == "ko-KR"
+
+
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_can_be_parsed(name):
     options, _ = parse(["--preset", name])
@@ -273,6 +342,25 @@ def test_every_preset_can_be_parsed(name):
         ("--test_size 0", "a part of the rows must be left"),
         ("--patience 3 --load_best_model_at_end False", "--patience needs"),
         ("--per_device_train_batch_size 4", "--batch_seconds 64: change that instead, or set"),
+        (
+            "--language_model build --text no.txt",
+            "--text no.txt is not a file: give one or more text files.",
+        ),
+        ("--per-device-train-batch-size 4", "--batch_seconds 64: change that instead, or set"),
+        ("--freeze=none --hangul=letters", "--hangul letters is not one of syllables"),
+        ("--metric_for_best_model accuracy", "accuracy is not one of wer, cer, loss"),
+        ("--metric-for-best-model eval_acc", "eval_acc is not one of wer, cer, loss"),
+        ("--gradient_accumulation_steps 0", "steps 0: it must be a number of at least 1."),
+        ("--per_device_eval_batch_size 0", "size 0: it must be a number of at least 1."),
+        ("--num_proc -1", "--num_proc -1: it must be a number of at least 1."),
+        ("--dataloader_num_workers -1", "workers -1: it must be a number of at least 0."),
+        ("--seed -1", "--seed -1: it must be a number from 0 to 4294967295."),
+        ("--dropout 2", "--dropout 2: it must be a number from 0 to 1."),
+        ("--mask_time_prob 2", "--mask_time_prob 2: it must be a number from 0 to 1."),
+        ("--batch_seconds -1", "--batch_seconds -1: it must be a number of at least 0."),
+        ("--batch_seconds nan", "--batch_seconds nan: it must be a number of at least 0."),
+        ("--adam_beta2 1.5", "--adam_beta2 1.5: it must be a number from 0 to 0.99999."),
+        ("--test_size nan", "--test_size nan: a part of the rows must be left."),
         ("--report_to nothing", "--report_to nothing needs that package"),
         ("--nonsense 1", "There is no option --nonsense"),
         ("--eval_strategy no", "save and eval strateg"),
@@ -311,15 +399,76 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
 
 def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
-    training.begin(*parse([*flags, "my/recordings"]))
+    training.begin(*parse([*flags, "my/recordings"]), {})
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
     again = parse([*flags, "my/recordings", "--resume", "--learning_rate", "1e-5"])
     assert training.starting_point(*again) == tmp_path / "checkpoint-5"
     with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
         training.starting_point(*parse([*flags, "sample", "--resume"]))
-    for other in ("--test_size 9", "--seed 7", "--language_model none", "--eval_split test"):
-        # Else what was learnt from would be measured on, or the language model be lost.
+    others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base"
+    for other in others.split(","):
+        # Else what was learnt from would be measured on, the language model be lost, or the
+        # optimizer's state be of other weights.
         changed = [*flags, "my/recordings", "--resume", *other.split()]
         with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
             training.starting_point(*parse(changed))
+
+
+def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
+    rows = data.load("sample", split="train[:4]")
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    frames = pretrained.Frames(((400, 320),), 1)
+    four, three, turned = (
+        preparation.prepare(rows.select(which), processor, frames)
+        for which in ([0, 1, 2, 3], [0, 1, 2], [1, 0, 2, 3])
+    )
+    limits = preparation.Limits(longest=4.0)  # leaves rows out, but the data is the same
+    again = preparation.prepare(rows, processor, frames, limits)
+    begun = training.material(four, three, processor)
+    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), begun)
+    training.check_material(tmp_path, training.material(again, three, processor))
+
+    for learnt, heard, said in (
+        (three, three, r"data to learn from \(4 rows, now 3\): put the data back"),
+        (turned, three, r"data to learn from \(4 rows as now, but other names, transcripts"),
+        (four, four, r"data to measure on \(3 rows, now 4\)"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            training.check_material(tmp_path, training.material(learnt, heard, processor))
+    # As many letters, but other ones: their weights would be loaded without a word.
+    options, _ = parse(["--vocabulary", "data", "--model", "embedded"])
+    first, second = (pretrained.load_processor(options, [t])[0] for t in ("abc", "abd"))
+    other = tmp_path / "letters"
+    flags = ["--preset", "quickstart", "--output_dir", str(other)]
+    training.begin(*parse(flags), training.material(four, three, first))
+    with pytest.raises(OptionError, match=r"to spell with \(\d+ tokens as now, but other"):
+        training.check_material(other, training.material(four, three, second))
+
+
+def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
+    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
+    state = {"rows": 1, "checksum": 2}
+    now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
+    training.check_material(tmp_path, now)
+
+
+def test_a_full_disk_at_the_end_is_one_sentence_too(tmp_path):
+    def full():
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    trainer = SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)), save_model=full)
+    options, _ = parse(["--preset", "quickstart"])
+    with pytest.raises(ModelError, match=r"The model was not saved.*with another --output_dir\."):
+        training.save(trainer, options)
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
+    with pytest.raises(ModelError, match=r"make room and run the same command with --resume\."):
+        training.save(trainer, options)
+
+
+def test_of_a_copy_that_fails_the_file_that_cannot_be_written_is_named():
+    full = OSError(errno.ENOSPC, "No space left on device", "from.bin", None, "to.bin")
+    assert sentence(full) == "to.bin cannot be used: no space left on device."
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "from.bin", None, "to.bin")
+    assert sentence(gone) == "from.bin cannot be used: no such file or directory."

@@ -136,7 +136,7 @@ def test_full_disk_is_one_sentence_and_earlier_work_stays(model, tmp_path):
     said = finish(run)
     assert run.returncode == 1
     assert said.splitlines()[-1].startswith("train.py: Training stopped because")
-    assert "--resume" in said.splitlines()[-1]
+    assert "another --output_dir" in said.splitlines()[-1]  # there is nothing to resume from
     assert "Traceback" not in said
 
 
