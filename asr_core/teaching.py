@@ -19,21 +19,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr_core import comparison, page
-from asr_core.errors import AsrError, ModelError
+from asr_core.errors import AsrError, ModelError, OptionError
 from asr_core.lesson import LEAST, Lesson, archive, copies, stop, write
 from asr_core.phrases import say
 
 GLANCE = 0.5  # seconds between two looks at how the training goes
 QUIET = 5.0  # seconds without news, after which the last view is shown again
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 TRAIN = Path(__file__).parents[1] / "train.py"
 
 
 def allowed(public: bool = False) -> bool:
-    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host."""
-    wish = os.environ.get("ASR_TEACH", "").strip()
-    if wish:
-        return wish != "0"
-    return not public and "SPACE_ID" not in os.environ
+    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host.
+
+    Raises OptionError when what it says cannot be understood.
+    """
+    wish = os.environ.get("ASR_TEACH", "").strip().lower()
+    if not wish:
+        return not public and "SPACE_ID" not in os.environ
+    if wish not in (*YES, *NO):
+        raise OptionError(f"ASR_TEACH={wish} is neither yes nor no: set it to 1 or 0.")
+    return wish in YES
 
 
 class Point(NamedTuple):
