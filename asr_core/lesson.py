@@ -62,13 +62,18 @@ class Lesson:
         """
         if not sentence.strip():
             raise DataError("Write down what is said in the recording.")
-        samples = audio.load(path, RATE)
-        if np.abs(samples).max() < audio.SILENCE:
+        recording, blocks = audio.Recording(path), []
+        for block in recording.blocks(RATE):
+            blocks.append(block)
+            if recording.read > LONGEST:  # hours are not read to the end
+                raise AudioError(
+                    f"The recording is longer than {LONGEST:g} s: say one sentence only."
+                )
+        if recording.silent:
             raise AudioError(
                 "The recording is silent: check that the right microphone is chosen and not muted."
             )
-        if len(samples) > LONGEST * RATE:
-            raise AudioError(f"The recording is longer than {LONGEST:g} s: say one sentence only.")
+        samples = np.concatenate(blocks)
         kept = self.folder / f"{index:02}.wav"
         sf.write(kept, samples, RATE, subtype="PCM_16")
         self.clips[index], self.sentences[index] = kept, sentence.strip()

@@ -13,9 +13,9 @@ import pytest
 import soundfile as sf
 import tiny
 
-from asr_core import data, page, prompts, teaching
+from asr_core import audio, data, page, prompts, teaching
 from asr_core.engine import Engine
-from asr_core.errors import AudioError, DataError, ModelError
+from asr_core.errors import AudioError, DataError, ModelError, OptionError
 from asr_core.flags import parse
 from asr_core.lesson import LEAST, Lesson, copies, write
 from asr_core.phrases import say
@@ -96,6 +96,20 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_sentence(engine, tmp_path)
     with pytest.raises(DataError, match="Write down"):
         lesson.record(0, speech(tmp_path / "a.wav"), "  ")
     assert not lesson.clips
+
+
+def test_of_a_recording_that_is_too_long_no_more_is_read_than_it_takes(
+    engine, tmp_path, monkeypatch
+):
+    long, read = tmp_path / "hour.flac", []
+    sf.write(long, np.zeros(16_000 * 3600, np.float32), 16_000)
+    note = audio.Recording.note
+    monkeypatch.setattr(
+        audio.Recording, "note", lambda self, *block: (note(self, *block), read.append(self.read))
+    )
+    with pytest.raises(AudioError, match="one sentence only"):
+        Lesson(engine, prompts.ENGLISH).record(0, str(long), "hello")
+    assert read[-1] < 30
 
 
 def test_a_third_is_held_out_and_none_of_its_words_are_learnt(lesson):
@@ -282,9 +296,15 @@ def test_a_public_host_does_not_teach_unless_told_to(monkeypatch):
     assert not teaching.allowed()
     monkeypatch.setenv("ASR_TEACH", "1")
     assert teaching.allowed()
-    monkeypatch.setenv("ASR_TEACH", "0")
+    monkeypatch.setenv("ASR_TEACH", "Yes")
+    assert teaching.allowed()
     monkeypatch.delenv("SPACE_ID")
-    assert not teaching.allowed()
+    for no in ("0", "false", "OFF", " no "):
+        monkeypatch.setenv("ASR_TEACH", no)
+        assert not teaching.allowed()
+    monkeypatch.setenv("ASR_TEACH", "never")
+    with pytest.raises(OptionError, match="ASR_TEACH=never is neither yes nor no"):
+        teaching.allowed()
 
 
 def test_sentences_are_in_the_language_of_the_model():
