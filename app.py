@@ -18,7 +18,7 @@ from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import forget_in_time, remember_files_of_assistants
+from asr_core.visitors import forget_in_time, remember_files_of_assistants, uploads_of_this_run
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -109,6 +109,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     `host` and `port`.
     """
     with quick_start():
+        uploads_of_this_run(SWEEP * 60, KEEP * 60)
         import gradio as gr
 
         from asr_core.downloads import bound
@@ -139,21 +140,22 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             f"Nothing can be served at {where}: the port is taken, or the address is not one of "
             "this machine's. Try another --port or --host."
         ) from error
-    bound(demo.max_file_size)
-    forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
-    remember_files_of_assistants(demo)
-    print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
     try:
-        # Only now: importing torch beside gradio would hold the page up.
-        print(f"Ready: {engine.recognizer()}.", flush=True)
-    except AsrError as error:
-        if model:
-            raise
-        log.error("%s", error)  # visitors read it too, and the next recording tries again
-    try:
+        bound(demo.max_file_size)
+        forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
+        remember_files_of_assistants(demo)
+        print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
+        try:
+            # Only now: importing torch beside gradio would hold the page up.
+            print(f"Ready: {engine.recognizer()}.", flush=True)
+        except AsrError as error:
+            if model:
+                raise
+            log.error("%s", error)  # visitors read it too, and the next recording tries again
         demo.block_thread()
     finally:
         logging.disable()  # who is still served fails now, as we end, and that is no news
+        demo.close(verbose=False)  # before what visitors have left is deleted, or more may come
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
