@@ -97,11 +97,26 @@ def test_a_double_click_starts_one_microphone_that_stop_ends(visit):
     notice(live, "done", "live")
 
 
+def test_a_double_click_on_stop_does_not_begin_anew(visit):
+    live = tab(visit, "Live")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.dblclick("#live-stop")
+    said = notice(live, "done", "live")
+    assert " in 0:" in said
+    live.wait_for_timeout(1_000)
+    assert live.is_visible("#live-record")
+    assert notice(live, "done", "live") == said
+    assert live.locator("#live-words .word").count() > 0
+    assert live.is_visible("#live-microphone audio")
+
+
 def test_stop_at_once(visit):
     live = tab(visit, "Live")
     live.click("#live-record")
     live.click("#live-stop")
     live.wait_for_selector("#live-notice .notice:not(.busy)")
+    live.wait_for_timeout(1_000)  # sooner it would be a double click
     live.click("#live-record")
     live.wait_for_selector("#live-words .word, #live-notice .notice.busy")
     live.click("#live-stop")
