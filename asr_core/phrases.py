@@ -41,6 +41,10 @@ ENGLISH = {
     "edit": "Correct the text",
     "edit_info": "Words that stay keep their times; downloads hold what is written here.",
     "nothing_yet": "There is no transcript yet: record or choose something first.",
+    "lost": (
+        "The server has no transcript of this, or no longer: it is deleted in time after the "
+        "connection broke. Copy the text, or transcribe the recording again."
+    ),
     "done": "{words} words in {duration}.",
     "done_one": "One word in {duration}.",
     "compare": "How right is it?",
@@ -159,6 +163,10 @@ KOREAN = {
     "edit": "글 고치기",
     "edit_info": "그대로 둔 낱말은 시간이 유지되며, 내려받는 파일에는 여기 적힌 글이 담깁니다.",
     "nothing_yet": "아직 받아쓴 글이 없습니다. 먼저 녹음하거나 파일을 고르세요.",
+    "lost": (
+        "서버에 이 글이 없습니다. 연결이 끊긴 뒤 시간이 지나면 지워집니다. "
+        "글을 복사해 두거나 녹음을 다시 글로 옮기세요."
+    ),
     "done": "{duration} 동안 낱말 {words}개.",
     "done_one": "{duration} 동안 낱말 하나.",
     "compare": "얼마나 맞았나요?",

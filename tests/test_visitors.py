@@ -8,6 +8,7 @@ import time
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -37,6 +38,16 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
     assert holder["open"][said._id] == "what was said in open"
     assert deleted == ["what was said in closed"]
+
+
+def test_what_is_shown_stays_when_its_transcript_is_forgotten():
+    demo = app.build(Engine("embedded"))
+    fns = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "on_edit"]
+    visitor = SimpleNamespace(headers={"accept-language": "en"})
+    for fn in fns:
+        transcript, words, notice = fn.fn(None, "What is shown", visitor)
+        assert transcript == words == gr.skip()
+        assert "The server has no transcript of this" in notice
 
 
 def test_sample_clips_do_not_lie_where_recordings_are_swept():
