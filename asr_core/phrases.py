@@ -257,13 +257,34 @@ PHRASES = {"en": ENGLISH, "ko": KOREAN}
 
 
 def language(accept: str | None) -> str:
-    """The language to speak, given the browser's Accept-Language header."""
-    for entry in (accept or "").split(","):
-        code = entry.split(";")[0].strip().lower().split("-")[0]
-        if code in PHRASES:
-            return code
-    return "en"
+    """The language to speak, given the browser's Accept-Language header.
+
+    The first in it or else English, as gradio takes for labels, so that a page speaks only one.
+    """
+    code = (accept or "").split(",")[0].split(";")[0].strip().lower().split("-")[0]
+    return code if code in PHRASES else "en"
 
 
 def say(key: str, language: str = "en", **values: object) -> str:
     return PHRASES[language][key].format(**values)
+
+
+def keep_to_our_languages() -> None:
+    """From now on, gradio's own words on the page are in one of ours, or else in English too.
+
+    gradio asks the browser for `navigator.language`, and has no place for a script that runs before
+    that (what `launch` takes as `head` is put into the page later): it goes into its template.
+    """
+    from gradio import routes
+    from jinja2 import ChoiceLoader, DictLoader
+
+    script = f"""<script>
+      if (!{list(PHRASES)}.includes(navigator.language.split("-")[0].toLowerCase()))
+        Object.defineProperty(navigator, "language", {{ value: "en" }});
+    </script>"""
+    environment = routes.templates.env
+    pages = {}
+    for name in ("frontend/index.html", "frontend/share.html"):
+        page, *_ = environment.loader.get_source(environment, name)
+        pages[name] = page.replace("<head>", f"<head>{script}", 1)
+    environment.loader = ChoiceLoader([DictLoader(pages), environment.loader])

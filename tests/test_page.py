@@ -178,7 +178,7 @@ def test_clock(seconds, shown):
     [
         ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
         ("en-US,en;q=0.9,ko;q=0.8", "en"),
-        ("fr-FR,ko;q=0.5", "ko"),
+        ("fr-FR,ko;q=0.5", "en"),
         ("de", "en"),
         ("", "en"),
         (None, "en"),
