@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from asr_core import page, teaching
 from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
-from asr_core.phrases import PHRASES, keep_to_our_languages
+from asr_core.opening import run_first
+from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
 from asr_core.visitors import forget_in_time, remember_files_of_assistants, uploads_of_this_run
 
@@ -116,7 +117,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
 
         engine = Engine(model)
         demo = build(engine, public=share)
-    keep_to_our_languages()
+    run_first()
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:

@@ -267,24 +267,3 @@ def language(accept: str | None) -> str:
 
 def say(key: str, language: str = "en", **values: object) -> str:
     return PHRASES[language][key].format(**values)
-
-
-def keep_to_our_languages() -> None:
-    """From now on, gradio's own words on the page are in one of ours, or else in English too.
-
-    gradio asks the browser for `navigator.language`, and has no place for a script that runs before
-    that (what `launch` takes as `head` is put into the page later): it goes into its template.
-    """
-    from gradio import routes
-    from jinja2 import ChoiceLoader, DictLoader
-
-    script = f"""<script>
-      if (!{list(PHRASES)}.includes(navigator.language.split("-")[0].toLowerCase()))
-        Object.defineProperty(navigator, "language", {{ value: "en" }});
-    </script>"""
-    environment = routes.templates.env
-    pages = {}
-    for name in ("frontend/index.html", "frontend/share.html"):
-        page, *_ = environment.loader.get_source(environment, name)
-        pages[name] = page.replace("<head>", f"<head>{script}", 1)
-    environment.loader = ChoiceLoader([DictLoader(pages), environment.loader])

@@ -64,6 +64,26 @@ def test_no_sound_is_lost_on_a_server_that_stalls(app, visit):
     assert set(words(speech.SPOKEN.words)) <= set(words(heard["text"]))
 
 
+def test_who_speaks_is_asked_before_the_page_goes_and_is_heard_on(visit):
+    live = tab(visit, "Live")
+    asked = []
+    live.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.evaluate("location.reload()")  # as gradio does when a connection was broken
+    live.wait_for_timeout(500)
+    assert asked == ["beforeunload"]
+    count = live.locator("#live-words .word").count()
+    live.wait_for_function(
+        "count => document.querySelectorAll('#live-words .word').length > count", arg=count
+    )
+    live.click("#live-stop")
+    assert " in 0:" in notice(live, "done", "live")
+    live.reload()
+    live.wait_for_selector("#transcribe")
+    assert asked == ["beforeunload"]
+
+
 def test_nothing_is_heard_without_a_microphone(visit):
     live = tab(visit, "Live", permissions=[])
     live.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject('denied'); }")

@@ -1,5 +1,7 @@
 // Live captions: what is recorded is kept here until the server says that it has arrived, so that
-// neither a busy server nor a bad line loses a word. `server.hear` is `captions.receive`.
+// neither a busy server nor a message that is lost costs a word. It goes with the page, though, which
+// gradio reloads when the connection has been broken: opening.js has the visitor asked first.
+// `server.hear` is `captions.receive`.
 
 const STEP = 500; // milliseconds between two messages
 const MOST = 5; // seconds of sound in one
