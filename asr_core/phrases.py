@@ -9,6 +9,7 @@ from __future__ import annotations
 ENGLISH = {
     "heading": "# Talk, and read what you said\nRecord yourself or drop in a recording.",
     "recording": "Recording",
+    "recording_help": "Videos, and sound that is not taken here, go into the tab Files.",
     "transcribe": "Transcribe",
     "transcript": "Transcript",
     "samples": "Or try one of these",
@@ -134,6 +135,7 @@ ENGLISH = {
 KOREAN = {
     "heading": "# 말하고, 읽어 보세요\n녹음하거나 녹음 파일을 올리세요.",
     "recording": "녹음",
+    "recording_help": "영상이나 여기에서 받지 않는 소리 파일은 '여러 파일' 탭에 올리세요.",
     "transcribe": "글로 옮기기",
     "transcript": "받아쓴 글",
     "samples": "예제로 해 보기",

@@ -200,6 +200,11 @@ def test_every_phrase_is_there_in_every_language_with_the_same_blanks():
         assert blanks(KOREAN[key]) == blanks(text), key
 
 
+def test_help_names_the_tabs_as_they_are_named():
+    for phrases in PHRASES.values():
+        assert phrases["tab_files"] in phrases["recording_help"]
+
+
 def test_samples_can_be_played(tmp_path):
     from asr_core import audio
 
