@@ -103,6 +103,27 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
     return demo
 
 
+def theme() -> "gr.themes.Base":
+    """gradio's Soft with colours that everybody can read: its own are a shade too light."""
+    import gradio as gr
+
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    strong, stronger, grey = "*primary_600", "*primary_700", "*neutral_600"
+    return gr.themes.Soft(**fonts).set(
+        color_accent=strong,  # on dark ground another one, see head.html
+        body_text_color_subdued=grey,
+        input_placeholder_color=grey,
+        input_placeholder_color_dark="*neutral_400",
+        block_label_text_color=strong,
+        block_title_text_color=strong,
+        button_primary_background_fill=strong,
+        button_primary_background_fill_hover=stronger,
+        button_primary_background_fill_hover_dark=stronger,
+        button_primary_border_color=strong,
+        checkbox_label_background_fill_selected=strong,
+    )
+
+
 def serve(model: str | None, host: str | None, port: int | None, share: bool) -> None:
     """Show the page, then load the model, until interrupted.
 
@@ -132,7 +153,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
                 "api"
             ],  # among gradio's settings is a language, which the server is not told
             i18n=gr.I18n(**PHRASES),
-            theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            theme=theme(),
             css_paths=[ASSETS / "page.css"],
             head_paths=[ASSETS / "head.html"],
             prevent_thread_lock=True,
