@@ -151,6 +151,7 @@ def test_a_page_in_a_language_that_it_does_not_speak_is_english_throughout(visit
     assert page.locator("#recording .record-button").inner_text() == "Record"
     footer = page.locator("footer").inner_text()
     assert footer.startswith("Use via API") and "Settings" not in footer
+    assert "·" not in footer  # nothing follows
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
