@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from asr_core import page, teaching
 from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
+from asr_core.opening import run_first
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import forget_in_time, remember_files_of_assistants
+from asr_core.visitors import forget_in_time, remember_files_of_assistants, uploads_of_this_run
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -102,6 +103,27 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
     return demo
 
 
+def theme() -> "gr.themes.Base":
+    """gradio's Soft with colours that everybody can read: its own are a shade too light."""
+    import gradio as gr
+
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    strong, stronger, grey = "*primary_600", "*primary_700", "*neutral_600"
+    return gr.themes.Soft(**fonts).set(
+        color_accent=strong,  # on dark ground another one, see head.html
+        body_text_color_subdued=grey,
+        input_placeholder_color=grey,
+        input_placeholder_color_dark="*neutral_400",
+        block_label_text_color=strong,
+        block_title_text_color=strong,
+        button_primary_background_fill=strong,
+        button_primary_background_fill_hover=stronger,
+        button_primary_background_fill_hover_dark=stronger,
+        button_primary_border_color=strong,
+        checkbox_label_background_fill_selected=strong,
+    )
+
+
 def serve(model: str | None, host: str | None, port: int | None, share: bool) -> None:
     """Show the page, then load the model, until interrupted.
 
@@ -109,12 +131,14 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     `host` and `port`.
     """
     with quick_start():
+        uploads_of_this_run(SWEEP * 60, KEEP * 60)
         import gradio as gr
 
         from asr_core.downloads import bound
 
         engine = Engine(model)
         demo = build(engine, public=share)
+    run_first()
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
@@ -125,9 +149,11 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             max_file_size=MAX_FILE_SIZE,
             run_history=False,
             mcp_server=True,
-            footer_links=["api", "settings"],
+            footer_links=[
+                "api"
+            ],  # among gradio's settings is a language, which the server is not told
             i18n=gr.I18n(**PHRASES),
-            theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            theme=theme(),
             css_paths=[ASSETS / "page.css"],
             head_paths=[ASSETS / "head.html"],
             prevent_thread_lock=True,
@@ -139,21 +165,22 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             f"Nothing can be served at {where}: the port is taken, or the address is not one of "
             "this machine's. Try another --port or --host."
         ) from error
-    bound(demo.max_file_size)
-    forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
-    remember_files_of_assistants(demo)
-    print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
     try:
-        # Only now: importing torch beside gradio would hold the page up.
-        print(f"Ready: {engine.recognizer()}.", flush=True)
-    except AsrError as error:
-        if model:
-            raise
-        log.error("%s", error)  # visitors read it too, and the next recording tries again
-    try:
+        bound(demo.max_file_size)
+        forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
+        remember_files_of_assistants(demo)
+        print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
+        try:
+            # Only now: importing torch beside gradio would hold the page up.
+            print(f"Ready: {engine.recognizer()}.", flush=True)
+        except AsrError as error:
+            if model:
+                raise
+            log.error("%s", error)  # visitors read it too, and the next recording tries again
         demo.block_thread()
     finally:
         logging.disable()  # who is still served fails now, as we end, and that is no news
+        demo.close(verbose=False)  # before what visitors have left is deleted, or more may come
 
 
 def options(arguments: list[str]) -> argparse.Namespace:

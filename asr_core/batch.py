@@ -23,22 +23,25 @@ HEAD = 80  # characters of a transcript that the table shows
 
 
 class Batch(NamedTuple):
-    """What the page shows of a batch, and the transcripts that are finished."""
+    """What the page shows of a batch."""
 
     table: str
     notice: str
-    transcripts: list[Transcript]
     running: bool
     lines: tuple[Line, ...] = ()
 
 
 class Line(NamedTuple):
-    """A line of the table; `state` is HTML, name and result are text."""
+    """A line of the table; `state` is HTML, name and result are text.
+
+    `transcript` is what has been heard so far, None where nothing has.
+    """
 
     name: str
     state: str
     result: str = ""
     running: bool = True
+    transcript: Transcript | None = None
 
 
 def transcribe_files(
@@ -46,14 +49,14 @@ def transcribe_files(
 ) -> Iterator[Batch]:
     """One file after the other; the last batch is the whole."""
     if not paths:
-        yield Batch("", page.notice("problem", say("files_none", language)), [], False)
+        yield Batch("", page.notice("problem", say("files_none", language)), False)
         return
     waiting = page.notice("busy", say("waiting", language))
     lines = [Line(Path(path).name, waiting) for path in paths]
-    finished: list[Transcript] = []
+    finished = 0
     if not engine.ready(wish.model):
         said = page.notice("busy", say("loading", language))
-        yield Batch(table(lines, language), said, [], True, tuple(lines))
+        yield Batch(table(lines, language), said, True, tuple(lines))
     fresh = -TOUCH
     for index, path in enumerate(paths):
         for view in page.transcribe(engine, path, language, wish):
@@ -67,20 +70,26 @@ def transcribe_files(
                 shown = "… " * (len(heard) > HEAD) + heard[-HEAD:]
             else:
                 shown = heard[:HEAD] + " …" * (len(heard) > HEAD)
-            lines[index] = Line(lines[index].name, view.notice, shown, view.running)
-            if not view.running and view.transcript and view.transcript.complete:
-                finished.append(view.transcript)
-            said = say("files_done", language, done=len(finished), count=len(paths))
+            name, transcript = lines[index].name, view.transcript
+            lines[index] = Line(name, view.notice, shown, view.running, transcript)
+            finished += bool(not view.running and transcript and transcript.complete)
+            said = say("files_done", language, done=finished, count=len(paths))
             running = view.running or index + 1 < len(paths)
             kind = "busy" if running else "done"
             shown = table(lines, language)
-            yield Batch(shown, page.notice(kind, said), [*finished], running, tuple(lines))
+            yield Batch(shown, page.notice(kind, said), running, tuple(lines))
 
 
 def cancelled(lines: Iterable[Line], language: str = "en") -> str:
     """The table when nobody wants to wait for what is not finished."""
-    said = page.notice("done", say("cancelled", language))
-    return table([line._replace(state=said) if line.running else line for line in lines], language)
+
+    def state(line: Line) -> str:
+        if not line.running:
+            return line.state
+        key = "cancelled" if line.result else "files_cancelled"
+        return page.notice("done", say(key, language))
+
+    return table([line._replace(state=state(line)) for line in lines], language)
 
 
 def table(lines: Sequence[Line], language: str = "en") -> str:
@@ -94,18 +103,26 @@ def table(lines: Sequence[Line], language: str = "en") -> str:
     return f'<table class="files"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def archive(transcripts: list[Transcript]) -> bytes:
-    """A zip file with every transcript in every format; names that occur twice are numbered."""
+def archive(lines: Iterable[Line]) -> bytes | None:
+    """A zip file with every transcript in every format, None where there are none.
+
+    Names that occur twice are numbered, and those of recordings that were not heard to the end say
+    so: "talk (partial)".
+    """
     file = io.BytesIO()
     taken: set[str] = set()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for transcript in transcripts:
-            stem = name = Path(transcript.source).stem or "transcript"
-            number = 1
+        for transcript in (line.transcript for line in lines):
+            if transcript is None or not (transcript.complete or transcript.words):
+                continue
+            stem = Path(transcript.source).stem or "transcript"
+            if not transcript.complete:
+                stem += " (partial)"
+            name, number = stem, 1
             while name.casefold() in taken:  # some file systems take "Talk" for "talk"
                 number += 1
                 name = f"{stem} ({number})"
             taken.add(name.casefold())
             for format in FORMATS:
                 zipped.writestr(f"{name}.{format}", render(transcript, format))
-    return file.getvalue()
+    return file.getvalue() if taken else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ class DataCollatorCTCWithPadding:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         if torch.utils.data.get_worker_info():
-            # Ctrl-C reaches every process of a terminal: the main one saves first, then ends these.
+            # Ctrl-C reaches every process of a terminal, and a host may ask all of a job to end:
+            # the main one saves first, then ends these.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
         features = [self.prepare(row) for row in rows] if self.prepare else rows
@@ -47,3 +50,14 @@ class DataCollatorCTCWithPadding:
         )
         batch["labels"] = labels["input_ids"].masked_fill(labels["attention_mask"].ne(1), IGNORED)
         return dict(batch)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """When the main process ends with an error, workers still wait for it to ask for batches.
+
+    multiprocessing asks them to end, which they ignore, and waits until they do.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from asr_core import batch, page
+from asr_core.archive import ENDINGS
 from asr_core.engine import Engine, Wish, gpu
 from asr_core.phrases import say
-from asr_core.transcript import Transcript
 from asr_core.transcript_panel import LIVE_REGION
 
 SAVE = "(file) => { if (file) saveFile(file[0], file[1], true); }"
@@ -20,7 +20,8 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     """`wishes` hold the fields of a `Wish`."""
     files = gr.File(
         file_count="multiple",
-        file_types=["audio", "video"],
+        # By their endings too: whether a server knows FLAC for sound is up to its system.
+        file_types=["audio", "video", *sorted(ENDINGS)],
         label=i18n("files"),
         elem_id="files",
     )
@@ -30,7 +31,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     notice = gr.HTML(elem_id="files-notice", js_on_load=LIVE_REGION)
     table = gr.HTML(elem_id="files-table")
     save = gr.Button(i18n("files_zip"), size="sm", elem_id="files-zip")
-    finished, lines, file = gr.State([]), gr.State(()), gr.JSON(visible=False)
+    lines, file = gr.State(()), gr.JSON(visible=False)
 
     @gpu
     def transcribe(paths: list[str] | None, wish: Wish, language: str):
@@ -41,23 +42,24 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         engine.fetch(wished.model)
         for made in transcribe(paths, wished, page.spoken(request)):
             cancellable = gr.Button(visible=made.running)
-            yield made.table, made.notice, made.transcripts, made.lines, cancellable
+            yield made.table, made.notice, made.lines, cancellable
 
     def on_cancel(lines: tuple[batch.Line, ...], request: gr.Request):
         language = page.spoken(request)
         said = page.notice("done", say("cancelled", language))
         return batch.cancelled(lines, language) if lines else "", said, gr.Button(visible=False)
 
-    def on_save(transcripts: list[Transcript], request: gr.Request):
-        if not transcripts:
+    def on_save(lines: tuple[batch.Line, ...], request: gr.Request):
+        made = batch.archive(lines)
+        if made is None:
             return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
-        return ["transcripts.zip", base64.b64encode(batch.archive(transcripts)).decode()], gr.skip()
+        return ["transcripts.zip", base64.b64encode(made).decode()], gr.skip()
 
     run = gr.on(
         [files.upload, start.click],
         on_files,
         [files, *wishes],
-        [table, notice, finished, lines, cancel],
+        [table, notice, lines, cancel],
         trigger_mode="always_last",  # files that are added meanwhile are not forgotten
         show_progress="minimal",
         show_progress_on=notice,
@@ -69,5 +71,5 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         on_cancel, lines, [table, notice, cancel], api_visibility="private"
     )
     save.click(
-        on_save, finished, [file, notice], show_progress="hidden", api_visibility="private"
+        on_save, lines, [file, notice], show_progress="hidden", api_visibility="private"
     ).then(None, file, js=SAVE)

@@ -62,13 +62,18 @@ class Lesson:
         """
         if not sentence.strip():
             raise DataError("Write down what is said in the recording.")
-        samples = audio.load(path, RATE)
-        if np.abs(samples).max() < audio.SILENCE:
+        recording, blocks = audio.Recording(path), []
+        for block in recording.blocks(RATE):
+            blocks.append(block)
+            if recording.read > LONGEST:  # hours are not read to the end
+                raise AudioError(
+                    f"The recording is longer than {LONGEST:g} s: say one sentence only."
+                )
+        if recording.silent:
             raise AudioError(
                 "The recording is silent: check that the right microphone is chosen and not muted."
             )
-        if len(samples) > LONGEST * RATE:
-            raise AudioError(f"The recording is longer than {LONGEST:g} s: say one sentence only.")
+        samples = np.concatenate(blocks)
         kept = self.folder / f"{index:02}.wav"
         sf.write(kept, samples, RATE, subtype="PCM_16")
         self.clips[index], self.sentences[index] = kept, sentence.strip()
@@ -120,15 +125,26 @@ class Lesson:
         self._home.cleanup()
 
 
-def write(lesson: Lesson, folder: Path, train: list[int], test: list[int]) -> list[str]:
-    """The lesson as a data set in `folder`; returns the flags of `train.py` for it."""
+def copies(lesson: Lesson, indices: Sequence[int], folder: Path) -> list[page.Sample]:
+    """Copies in `folder` of these recordings, and what is said in them.
+
+    A visitor may delete or make again the lesson's own while it is taught, and write other words.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [page.Sample(shutil.copy(lesson.clips[i], folder), lesson.sentences[i]) for i in indices]
+
+
+def write(
+    lesson: Lesson, folder: Path, train: list[page.Sample], test: list[page.Sample]
+) -> list[str]:
+    """A data set of these in `folder`; returns the flags of `train.py` for the lesson."""
     engine, data = lesson.engine, folder / "data"
     base = lesson.base or engine.choice().name
     language_model = engine.recognizer(lesson.base).language_model
     parts = {"train": train * REPEATS, "test": test}
-    for part, indices in parts.items():
+    for part, samples in parts.items():
         (data / part).mkdir(parents=True)
-        rows = [(lesson.clips[i], lesson.sentences[i]) for i in indices]
+        rows = list(samples)
         if part == "train" and base == EMBEDDED:
             rows += page.samples(data / part, None, part)
         with (data / part / "metadata.csv").open("w", newline="", encoding="utf-8") as file:

@@ -37,6 +37,9 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
     panel = transcript_panel(i18n, "live", player="#live-microphone audio", aloud=True)
 
     def on_record(request: gr.Request, key: str | None, *wish: Any):
+        if key == "":  # nothing was meant to begin, and what is shown stays
+            yield gr.skip()
+            return
         session = captions.Session(over=not key)  # without a microphone there is no key
         key = (key or "")[: captions.KEY]
         speaking[key] = session

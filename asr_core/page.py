@@ -99,11 +99,20 @@ def rows(transcript: Transcript | None) -> list[list]:
 
 def edit(transcript: Transcript | None, text: str | None) -> Transcript | None:
     """The transcript with the visitor's corrections."""
-    if transcript is None or not (text or "").strip():  # while words come, there is no text yet
-        return transcript
+    text = text or ""
+    if transcript is None or not (transcript.complete or text.strip()):
+        return transcript  # while words come, there is no text yet
     if text.split() == transcript.text.split():
         return transcript
     return edited(transcript, text)
+
+
+def lost(text: str | None, language: str = "en") -> str:
+    """What there is to say where the page shows a text and the server has no transcript of it.
+
+    gradio takes a page whose connection broke for closed, and is never told otherwise.
+    """
+    return notice("problem", say("lost", language)) if (text or "").strip() else ""
 
 
 class File(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 ENGLISH = {
     "heading": "# Talk, and read what you said\nRecord yourself or drop in a recording.",
     "recording": "Recording",
+    "recording_help": "Videos, and sound that is not taken here, go into the tab Files.",
     "transcribe": "Transcribe",
     "transcript": "Transcript",
     "samples": "Or try one of these",
@@ -41,6 +42,10 @@ ENGLISH = {
     "edit": "Correct the text",
     "edit_info": "Words that stay keep their times; downloads hold what is written here.",
     "nothing_yet": "There is no transcript yet: record or choose something first.",
+    "lost": (
+        "The server has no transcript of this, or no longer: it is deleted in time after the "
+        "connection broke. Copy the text, or transcribe the recording again."
+    ),
     "done": "{words} words in {duration}.",
     "done_one": "One word in {duration}.",
     "compare": "How right is it?",
@@ -72,6 +77,7 @@ ENGLISH = {
     "files_zip": "Download all (ZIP)",
     "files_none": "There are no files yet: drop some in, then try again.",
     "files_done": "{done} of {count} transcribed.",
+    "files_cancelled": "Cancelled before anything was heard.",
     "file": "File",
     "state": "State",
     "result": "Transcript",
@@ -129,6 +135,7 @@ ENGLISH = {
 KOREAN = {
     "heading": "# 말하고, 읽어 보세요\n녹음하거나 녹음 파일을 올리세요.",
     "recording": "녹음",
+    "recording_help": "영상이나 여기에서 받지 않는 소리 파일은 '여러 파일' 탭에 올리세요.",
     "transcribe": "글로 옮기기",
     "transcript": "받아쓴 글",
     "samples": "예제로 해 보기",
@@ -159,6 +166,10 @@ KOREAN = {
     "edit": "글 고치기",
     "edit_info": "그대로 둔 낱말은 시간이 유지되며, 내려받는 파일에는 여기 적힌 글이 담깁니다.",
     "nothing_yet": "아직 받아쓴 글이 없습니다. 먼저 녹음하거나 파일을 고르세요.",
+    "lost": (
+        "서버에 이 글이 없습니다. 연결이 끊긴 뒤 시간이 지나면 지워집니다. "
+        "글을 복사해 두거나 녹음을 다시 글로 옮기세요."
+    ),
     "done": "{duration} 동안 낱말 {words}개.",
     "done_one": "{duration} 동안 낱말 하나.",
     "compare": "얼마나 맞았나요?",
@@ -190,6 +201,7 @@ KOREAN = {
     "files_zip": "모두 내려받기 (ZIP)",
     "files_none": "아직 파일이 없습니다. 파일을 올린 뒤 다시 해 보세요.",
     "files_done": "{count}개 가운데 {done}개를 옮겼습니다.",
+    "files_cancelled": "듣기 전에 그만두었습니다.",
     "file": "파일",
     "state": "상태",
     "result": "받아쓴 글",
@@ -247,12 +259,12 @@ PHRASES = {"en": ENGLISH, "ko": KOREAN}
 
 
 def language(accept: str | None) -> str:
-    """The language to speak, given the browser's Accept-Language header."""
-    for entry in (accept or "").split(","):
-        code = entry.split(";")[0].strip().lower().split("-")[0]
-        if code in PHRASES:
-            return code
-    return "en"
+    """The language to speak, given the browser's Accept-Language header.
+
+    The first in it or else English, as gradio takes for labels, so that a page speaks only one.
+    """
+    code = (accept or "").split(",")[0].split(";")[0].strip().lower().split("-")[0]
+    return code if code in PHRASES else "en"
 
 
 def say(key: str, language: str = "en", **values: object) -> str:

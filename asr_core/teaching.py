@@ -19,20 +19,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr_core import comparison, page
-from asr_core.errors import AsrError, ModelError
-from asr_core.lesson import LEAST, Lesson, archive, stop, write
+from asr_core.errors import AsrError, ModelError, OptionError
+from asr_core.lesson import LEAST, Lesson, archive, copies, stop, write
 from asr_core.phrases import say
 
 GLANCE = 0.5  # seconds between two looks at how the training goes
+QUIET = 5.0  # seconds without news, after which the last view is shown again
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 TRAIN = Path(__file__).parents[1] / "train.py"
 
 
 def allowed(public: bool = False) -> bool:
-    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host."""
-    wish = os.environ.get("ASR_TEACH", "").strip()
-    if wish:
-        return wish != "0"
-    return not public and "SPACE_ID" not in os.environ
+    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host.
+
+    Raises OptionError when what it says cannot be understood.
+    """
+    wish = os.environ.get("ASR_TEACH", "").strip().lower()
+    if not wish:
+        return not public and "SPACE_ID" not in os.environ
+    if wish not in (*YES, *NO):
+        raise OptionError(f"ASR_TEACH={wish} is neither yes nor no: set it to 1 or 0.")
+    return wish in YES
 
 
 class Point(NamedTuple):
@@ -76,13 +83,13 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
     folder = lesson.folder / "new"
     try:
         yield view
-        train, test = lesson.parts()
+        train, test = (copies(lesson, part, folder / "clips") for part in lesson.parts())
         flags = write(lesson, folder, train, test)
         if not _begin(lesson, flags, folder):
             yield View(_notice("problem", "teach_taken", language))
             return
         entries: list[dict] = []
-        began = 0.0
+        began, shown = 0.0, time.monotonic()
         while lesson.process.poll() is None:
             if lesson.cancelled:  # before there was a process to stop
                 stop(lesson.process)
@@ -93,7 +100,10 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
                 said = _progress(entries[-1], time.monotonic() - began, language)
                 steps = entries[-1]["steps"]
                 view = View(said, *_lines(entries, language), steps, running=True)
-                yield view
+            elif time.monotonic() < shown + QUIET:
+                continue
+            yield view  # also without news: only here gradio can end this, when a visitor has gone
+            shown = time.monotonic()
         if lesson.cancelled:
             yield view._replace(notice=_notice("done", "teach_cancelled", language), running=False)
             return
@@ -186,14 +196,11 @@ def _check(returncode: int, folder: Path) -> None:
         raise RuntimeError(said)
 
 
-def _compare(lesson: Lesson, test: list[int], language: str) -> tuple[str, str]:
+def _compare(lesson: Lesson, test: list[page.Sample], language: str) -> tuple[str, str]:
     """A sentence and HTML about the held-out sentences, before and after, as the page hears."""
     from asr_core.evaluation import evaluate
 
-    rows = [
-        {"audio": {"path": str(lesson.clips[i])}, "transcription": lesson.sentences[i]}
-        for i in test
-    ]
+    rows = [{"audio": {"path": clip.path}, "transcription": clip.sentence} for clip in test]
     before = evaluate(lesson.engine.recognizer(lesson.base), rows)
     after = evaluate(lesson.engine.recognizer(lesson.model), rows)
     key = "teach_better" if after.cer < before.cer else "teach_no_better"
@@ -206,7 +213,7 @@ def _compare(lesson: Lesson, test: list[int], language: str) -> tuple[str, str]:
     titles = {kind: say(kind, language) for kind in ("substitution", "deletion", "insertion")}
     items = []
     for old, new in zip(before.rows, after.rows, strict=True):
-        items.append(f"<li>{escape(lesson.sentences[test[old.index]])}<dl>")
+        items.append(f"<li>{escape(test[old.index].sentence)}<dl>")
         for phrase, row in (("teach_before", old), ("teach_after", new)):
             compared = comparison.compare(row.reference, row.hypothesis)
             marked = comparison.markup(compared, titles)

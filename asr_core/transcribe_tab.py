@@ -38,6 +38,8 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
     # what is gone (`Examples` in its `helpers.py`).
     gr.set_static_paths([SAMPLES.name])
     recording = recorder(i18n, "recording")
+    # gradio's page takes for sound what the browser does, whatever one tells it.
+    gr.Markdown(i18n("recording_help"), elem_classes="hint")
     examples = gr.Examples(
         [[clip.path] for clip in clips],
         [recording],

@@ -24,7 +24,8 @@ WORDS = r"""<div class="words" role="group" aria-label="${label}">${
     }</span>`).join(" ")
 }</div>"""
 LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
-COPY = "(words) => copyText((words || []).map((word) => word[0]).join(' '))"
+# The text as it is corrected this moment; while words still come, there is none.
+COPY = "(words, text) => copyText(text?.trim() || (words || []).map((word) => word[0]).join(' '))"
 SAVE = "(file) => { if (file) saveFile(...file); }"
 
 
@@ -83,24 +84,28 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
     panel = Panel(notice, words, transcript, text)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
 
-    def on_edit(transcript: Transcript | None, text: str):
+    def on_edit(transcript: Transcript | None, text: str, request: gr.Request):
+        if transcript is None:  # what is shown stays
+            return gr.skip(), gr.skip(), page.lost(text, page.spoken(request)) or gr.skip()
         transcript = page.edit(transcript, text)
-        return transcript, page.rows(transcript)
+        return transcript, page.rows(transcript), gr.skip()
 
     def on_download(format: str):
         def make(transcript: Transcript | None, text: str, request: gr.Request):
             made = page.download(transcript, text, format)
             if made:
                 return list(made), gr.skip()
-            return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
+            language = page.spoken(request)
+            nothing = page.notice("problem", say("nothing_yet", language))
+            return None, page.lost(text, language) or nothing
 
         return make
 
     def on_compare(transcript: Transcript | None, text: str, said: str, request: gr.Request):
         return page.compare(page.edit(transcript, text), said, page.spoken(request))
 
-    text.blur(on_edit, [transcript, text], [transcript, words], **quiet)
-    copy.click(None, words, js=COPY)
+    text.blur(on_edit, [transcript, text], [transcript, words, notice], **quiet)
+    copy.click(None, [words, text], js=COPY)
     for format, button in downloads.items():
         saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
         saved.then(None, file, js=SAVE)

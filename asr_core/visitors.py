@@ -2,14 +2,21 @@
 
 gradio keeps what every component last showed each of up to 10,000 sessions, also when the tab has
 been closed, and every call from a program is a session of its own (`state_holder.py`). What
-assistants send over MCP it writes to a file that it forgets, and so never deletes (`mcp.py`).
+assistants send over MCP it writes to a file that it forgets, and so never deletes (`mcp.py`). What
+was uploaded it deletes in time, but not always when it is asked to end, and never what a run that
+was killed has left (`delete_files_created_by_app` in its `route_utils.py`).
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,15 +24,44 @@ if TYPE_CHECKING:
     from gradio.state_holder import StateHolder
 
 
+UPLOADS = "asr-recordings-"  # begins the names of folders with uploads, which are ours alone
+
+
+def uploads_of_this_run(every: float, keep: float) -> None:
+    """From now on, what visitors upload lies in a folder that goes when the program ends.
+
+    It is in `GRADIO_TEMP_DIR`, or else where temporary files are. To be called before gradio is
+    imported, which reads that variable then. `every` so many seconds, `sweep` for `keep` seconds.
+    """
+    place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    Path(place).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.TemporaryDirectory(prefix=UPLOADS, dir=place, ignore_cleanup_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder.name
+    sweep(Path(folder.name), keep)
+    _repeat(every, lambda: sweep(Path(folder.name), keep))
+
+
+def sweep(own: Path, keep: float) -> None:
+    """Delete the folders beside `own` of runs that gave no sign for `keep` seconds; give one."""
+    own.mkdir(exist_ok=True)
+    os.utime(own)
+    for folder in own.parent.glob(f"{UPLOADS}*"):
+        if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def forget_in_time(holder: StateHolder, every: float, keep: float) -> None:
     """From now on, `every` so many seconds, `forget` what was not used for `keep` seconds."""
+    _repeat(every, lambda: forget(holder, keep))
 
-    def sweep() -> None:
+
+def _repeat(every: float, work: Callable[[], None]) -> None:
+    def run() -> None:
         while True:
             time.sleep(every)
-            forget(holder, keep)
+            work()
 
-    threading.Thread(target=sweep, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
 
 
 def forget(holder: StateHolder, keep: float) -> None:

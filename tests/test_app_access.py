@@ -183,6 +183,42 @@ def test_uncertain_words_look_uncertain_and_can_be_read(visit, tmp_path, locale,
     help = (
         "dotted line are uncertain" if locale == "en-US" else "점선이 있는 낱말은 확실하지 않습니다"
     )
-    assert help in page.locator(".hint").first.inner_text()
+    assert page.locator(".hint").get_by_text(help).count()
     for selector in (".word.unsure", ".word:not(.unsure)", ".notice.done", ".hint p"):
+        assert page.evaluate(LOUDNESS, selector) >= CONTRAST, selector
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_one_presses_and_fills_in_can_be_read(visit, scheme):
+    page = visit(color_scheme=scheme)
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    page.locator("#transcript-words .word").first.click()
+    page.wait_for_selector(".word.lit")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(500)  # colours fade
+    sources = "#recording .source-selection button"
+    hovered = ("#transcribe",)
+    seen = (
+        "button[role=tab].selected",
+        "button[role=tab]:not(.selected)",
+        *hovered,
+        "#recording label",
+        "#samples .label",
+        f"{sources}.selected",
+        f"{sources}:not(.selected)",
+        ".word.lit",
+        "footer button",
+    )
+    for selector in seen:
+        assert page.evaluate(LOUDNESS, selector) >= CONTRAST, selector
+    for selector in hovered:
+        page.hover(selector)
+        page.wait_for_timeout(500)
+        assert page.evaluate(LOUDNESS, selector) >= CONTRAST, f"{selector} under the pointer"
+    page.click("button[role=tab]:has-text('Files')")
+    page.wait_for_selector("#files .or")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(500)
+    for selector in ("#files .wrap:has(.or)", "#files .or", "#files label", "#files-start"):
         assert page.evaluate(LOUDNESS, selector) >= CONTRAST, selector

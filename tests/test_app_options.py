@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from browser import PATIENCE, ROOT, App, free_port, long_recording
+from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
@@ -77,3 +77,18 @@ def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
     finally:
         running.close()
     assert "Traceback" not in running.log
+
+
+def test_what_visitors_have_uploaded_goes_when_a_host_ends_the_app(tmp_path):
+    temp = tmp_path / "uploads"
+    running = App(temp, "--model", "embedded")
+    try:
+        sound = handle_file(silence(tmp_path / "talk.wav"))
+        Client(running.url, verbose=False).submit(sound, api_name="/transcribe")
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not list(temp.rglob("talk.wav")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        running.close()
+    assert list(temp.iterdir()) == []

@@ -64,6 +64,26 @@ def test_no_sound_is_lost_on_a_server_that_stalls(app, visit):
     assert set(words(speech.SPOKEN.words)) <= set(words(heard["text"]))
 
 
+def test_who_speaks_is_asked_before_the_page_goes_and_is_heard_on(visit):
+    live = tab(visit, "Live")
+    asked = []
+    live.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.evaluate("location.reload()")  # as gradio does when a connection was broken
+    live.wait_for_timeout(500)
+    assert asked == ["beforeunload"]
+    count = live.locator("#live-words .word").count()
+    live.wait_for_function(
+        "count => document.querySelectorAll('#live-words .word').length > count", arg=count
+    )
+    live.click("#live-stop")
+    assert " in 0:" in notice(live, "done", "live")
+    live.reload()
+    live.wait_for_selector("#transcribe")
+    assert asked == ["beforeunload"]
+
+
 def test_nothing_is_heard_without_a_microphone(visit):
     live = tab(visit, "Live", permissions=[])
     live.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject('denied'); }")
@@ -97,11 +117,26 @@ def test_a_double_click_starts_one_microphone_that_stop_ends(visit):
     notice(live, "done", "live")
 
 
+def test_a_double_click_on_stop_does_not_begin_anew(visit):
+    live = tab(visit, "Live")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.dblclick("#live-stop")
+    said = notice(live, "done", "live")
+    assert " in 0:" in said
+    live.wait_for_timeout(1_000)
+    assert live.is_visible("#live-record")
+    assert notice(live, "done", "live") == said
+    assert live.locator("#live-words .word").count() > 0
+    assert live.is_visible("#live-microphone audio")
+
+
 def test_stop_at_once(visit):
     live = tab(visit, "Live")
     live.click("#live-record")
     live.click("#live-stop")
     live.wait_for_selector("#live-notice .notice:not(.busy)")
+    live.wait_for_timeout(1_000)  # sooner it would be a double click
     live.click("#live-record")
     live.wait_for_selector("#live-words .word, #live-notice .notice.busy")
     live.click("#live-stop")

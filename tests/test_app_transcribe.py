@@ -142,6 +142,18 @@ def test_the_page_speaks_korean_to_a_korean_browser(visit):
     assert notice(page, "problem").startswith("아직 녹음이 없습니다")
 
 
+def test_a_page_in_a_language_that_it_does_not_speak_is_english_throughout(visit):
+    header = {"Accept-Language": "fr-FR,ko-KR;q=0.9,en;q=0.8"}
+    page = visit(locale="fr-FR", extra_http_headers=header)
+    assert page.wait_for_selector("#model .notice.done").inner_text().startswith("Model:")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.locator("h1").inner_text() == "Talk, and read what you said"
+    assert page.locator("#recording .record-button").inner_text() == "Record"
+    footer = page.locator("footer").inner_text()
+    assert footer.startswith("Use via API") and "Settings" not in footer
+    assert "·" not in footer  # nothing follows
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
 def test_nothing_hangs_over_the_edge_of_the_screen(visit, width, scheme, tmp_path):

@@ -58,6 +58,12 @@ def test_copy(heard):
 def test_a_correction_reaches_the_words_and_the_download(heard):
     heard.click("#transcript-edit button")
     heard.fill("#transcript-edit textarea", "We <i>said</i> something else")
+    heard.click("#transcript-copy")  # before the words have followed
+    copied = (
+        "navigator.clipboard.readText().then((text) => text === 'We <i>said</i> something else')"
+    )
+    heard.wait_for_function(copied)
+    heard.focus("#transcript-edit textarea")
     heard.keyboard.press("Tab")
     heard.wait_for_selector("#transcript-words .word >> text=something")
     assert heard.locator("#transcript-words i").count() == 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from dataclasses import replace
 
+from gradio_client.utils import is_valid_file
 from test_page import Engine
 
 from asr_core import batch
+from asr_core.engine import Engine as FullEngine
 from asr_core.errors import AudioError
 from asr_core.transcript import Transcript, Word
 
@@ -24,6 +27,10 @@ class Listener:
         yield Transcript((Word(name.upper(), 0.0, 0.4, 0.9),), 1.0, source)
 
 
+def line(transcript: Transcript) -> batch.Line:
+    return batch.Line(transcript.source, "", running=False, transcript=transcript)
+
+
 def transcribe(monkeypatch, *paths: str) -> list[batch.Batch]:
     monkeypatch.setattr("asr_core.page.length", lambda path: 1.0)
     return list(batch.transcribe_files(Engine(Listener()), list(paths)))
@@ -31,7 +38,7 @@ def transcribe(monkeypatch, *paths: str) -> list[batch.Batch]:
 
 def test_a_bad_file_fails_alone(monkeypatch):
     *_, last = transcribe(monkeypatch, "one.wav", "bad.wav", "two.wav")
-    assert [transcript.text for transcript in last.transcripts] == ["ONE", "TWO"]
+    assert [line.transcript and line.transcript.text for line in last.lines] == ["ONE", None, "TWO"]
     assert "bad.wav is &lt;damaged&gt;." in last.table
     assert "2 of 3 transcribed" in last.notice
     assert not last.running
@@ -43,7 +50,26 @@ def test_of_a_cancelled_batch_what_is_finished_stays_and_the_rest_waits_no_longe
     table = batch.cancelled(view.lines)
     assert "ONE" in table and "three.wav" in table
     assert "waiting" not in table and "busy" not in table
-    assert table.count("Cancelled") == 2
+    assert table.count("Cancelled before anything was heard") == 2
+
+
+def test_of_a_file_that_is_cancelled_what_was_heard_is_in_the_table_and_the_archive(monkeypatch):
+    class Slow(Listener):
+        def stream(self, source: str):
+            *_, whole = super().stream(source)
+            yield replace(whole, complete=source.startswith("one"))
+
+    monkeypatch.setattr("asr_core.page.length", lambda path: 1.0)
+    paths = ["one.wav", "two.wav", "three.wav"]
+    views = batch.transcribe_files(Engine(Slow()), paths)
+    view = next(view for view in views if "TWO" in view.table)
+    table = batch.cancelled(view.lines)
+    assert "TWO" in table
+    assert table.count("What was heard so far stays here") == 1
+    assert table.count("Cancelled before anything was heard") == 1
+    with zipfile.ZipFile(io.BytesIO(batch.archive(view.lines))) as zipped:
+        said = {name: zipped.read(name) for name in zipped.namelist() if name.endswith(".txt")}
+    assert said == {"one.txt": b"ONE\n", "two (partial).txt": b"TWO\n"}
 
 
 def test_files_wait_for_their_turn_in_the_table(monkeypatch):
@@ -67,9 +93,16 @@ def test_no_files():
     assert "There are no files yet" in only.notice
 
 
+def test_there_is_no_archive_of_nothing():
+    assert batch.archive(()) is None
+    assert batch.archive([batch.Line("bad.wav", "")]) is None
+    unheard = Transcript((), 0.0, "talk.wav", complete=False)
+    assert batch.archive([batch.Line("talk.wav", "", transcript=unheard)]) is None
+
+
 def test_the_archive_holds_every_file_in_every_format_once():
     same = [Transcript((Word(text, 0.0, 0.4, 0.9),), 1.0, "call.wav") for text in ("A", "B")]
-    with zipfile.ZipFile(io.BytesIO(batch.archive(same))) as zipped:
+    with zipfile.ZipFile(io.BytesIO(batch.archive(map(line, same)))) as zipped:
         assert len(zipped.namelist()) == len(set(zipped.namelist())) == 10
         assert zipped.read("call.txt") == b"A\n"
         assert zipped.read("call (2).txt") == b"B\n"
@@ -91,5 +124,16 @@ def test_files_that_wait_long_are_kept_fresh(monkeypatch, tmp_path):
 
 def test_names_in_the_archive_differ_also_for_who_ignores_case():
     said = [Transcript((), 1.0, name) for name in ("Talk.mp3", "talk.wav")]
-    names = zipfile.ZipFile(io.BytesIO(batch.archive(said))).namelist()
+    names = zipfile.ZipFile(io.BytesIO(batch.archive(map(line, said)))).namelist()
     assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_files_are_taken_by_their_endings_wherever_the_server_runs(monkeypatch):
+    import app
+
+    demo = app.build(FullEngine("embedded"))
+    files = next(each for each in demo.blocks.values() if each.elem_id == "files")
+    monkeypatch.setattr("gradio_client.utils.get_mimetype", lambda path: None)
+    for name in ("talk.flac", "TALK.M4A", "talk.ogg", "talk.caf", "talk.w64", "talk.ts"):
+        assert is_valid_file(name, files.file_types), name
+    assert not is_valid_file("talk.txt", files.file_types)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tiny
@@ -95,3 +98,25 @@ def test_the_loss_of_a_batch_is_that_of_its_rows(model, processor, rows):
         together = network(**collator(rows)).loss
         apart = [network(**collator([row])).loss for row in rows]
     assert together.item() == pytest.approx(sum(loss.item() for loss in apart), rel=1e-3)
+
+
+def test_workers_end_with_the_program_when_one_of_them_fails(model):
+    program = """
+import sys
+from torch.utils.data import DataLoader
+from transformers import AutoProcessor
+from asr_core.collator import DataCollatorCTCWithPadding
+
+def prepare(row):
+    if row == 5:
+        raise ValueError("this one is gone")
+    return {"input_values": [0.0] * 8000, "labels": [5]}
+
+collator = DataCollatorCTCWithPadding(AutoProcessor.from_pretrained(sys.argv[1]), prepare)
+for _ in DataLoader(range(100), collate_fn=collator, num_workers=2):
+    pass
+"""
+    command = [sys.executable, "-c", program, str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "this one is gone" in done.stderr

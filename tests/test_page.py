@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -137,8 +138,22 @@ def test_downloads_hold_the_corrections():
 
 
 def test_while_words_come_a_download_holds_them_whatever_the_field_for_corrections_holds():
+    coming = replace(HELLO, complete=False)
     for nothing in ("", " \n", None):
-        assert page.download(HELLO, nothing, "txt").contents == "HELLO WORLT\n"
+        assert page.download(coming, nothing, "txt").contents == "HELLO WORLT\n"
+    assert page.download(coming, "Hello", "txt").contents == "Hello\n"
+
+
+def test_who_deletes_all_of_the_text_gets_none_of_it():
+    assert page.rows(page.edit(HELLO, " ")) == []
+    assert page.download(HELLO, "", "txt").contents.strip() == ""
+    assert page.download(HELLO, "", "json").name == "hi.json"
+
+
+def test_a_text_that_the_server_no_longer_knows_is_told():
+    assert "transcribe the recording again" in page.lost("HELLO WORLT")
+    assert "다시 글로 옮기세요" in page.lost("HELLO WORLT", "ko")
+    assert page.lost(" ") == page.lost(None) == ""
 
 
 def test_a_recording_that_was_deleted_while_it_waited_is_said(tmp_path):
@@ -163,7 +178,7 @@ def test_clock(seconds, shown):
     [
         ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
         ("en-US,en;q=0.9,ko;q=0.8", "en"),
-        ("fr-FR,ko;q=0.5", "ko"),
+        ("fr-FR,ko;q=0.5", "en"),
         ("de", "en"),
         ("", "en"),
         (None, "en"),
@@ -183,6 +198,11 @@ def test_every_phrase_is_there_in_every_language_with_the_same_blanks():
     assert list(KOREAN) == list(ENGLISH)
     for key, text in ENGLISH.items():
         assert blanks(KOREAN[key]) == blanks(text), key
+
+
+def test_help_names_the_tabs_as_they_are_named():
+    for phrases in PHRASES.values():
+        assert phrases["tab_files"] in phrases["recording_help"]
 
 
 def test_samples_can_be_played(tmp_path):

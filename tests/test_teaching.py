@@ -13,11 +13,11 @@ import pytest
 import soundfile as sf
 import tiny
 
-from asr_core import data, page, prompts, teaching
+from asr_core import audio, data, page, prompts, teaching
 from asr_core.engine import Engine
-from asr_core.errors import AudioError, DataError, ModelError
+from asr_core.errors import AudioError, DataError, ModelError, OptionError
 from asr_core.flags import parse
-from asr_core.lesson import LEAST, Lesson, write
+from asr_core.lesson import LEAST, Lesson, copies, write
 from asr_core.phrases import say
 from asr_core.teaching import teach
 
@@ -98,6 +98,20 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_sentence(engine, tmp_path)
     assert not lesson.clips
 
 
+def test_of_a_recording_that_is_too_long_no_more_is_read_than_it_takes(
+    engine, tmp_path, monkeypatch
+):
+    long, read = tmp_path / "hour.flac", []
+    sf.write(long, np.zeros(16_000 * 3600, np.float32), 16_000)
+    note = audio.Recording.note
+    monkeypatch.setattr(
+        audio.Recording, "note", lambda self, *block: (note(self, *block), read.append(self.read))
+    )
+    with pytest.raises(AudioError, match="one sentence only"):
+        Lesson(engine, prompts.ENGLISH).record(0, str(long), "hello")
+    assert read[-1] < 30
+
+
 def test_a_third_is_held_out_and_none_of_its_words_are_learnt(lesson):
     train, test = lesson.parts()
     assert sorted([*train, *test]) == sorted(lesson.clips)
@@ -174,12 +188,37 @@ def test_another_model_learns_its_visitors_sentences_only(tmp_path):
     lesson = Lesson(engine, prompts.prompts(tiny.LETTERS))
     for index in range(LEAST):
         lesson.record(index, speech(tmp_path / "said.wav"), lesson.sentences[index])
-    train, test = lesson.parts()
+    train, test = (copies(lesson, part, tmp_path / "clips") for part in lesson.parts())
     options, _ = parse(write(lesson, tmp_path / "new", train, test))
     assert options.model == str(tmp_path / "theirs")
-    for part, indices in (("train", train), ("test", test)):
+    for part, clips in (("train", train), ("test", test)):
         said = set(data.load(options.dataset, split=part)["transcription"])
-        assert said == {lesson.sentences[index] for index in indices}
+        assert said == {clip.sentence for clip in clips}
+
+
+def test_recordings_may_be_deleted_and_made_again_while_they_are_learnt(lesson, pupil, tmp_path):
+    pupil(
+        LEARNS
+        + """
+import csv
+for part in ("train", "test"):
+    for row in csv.DictReader((Path(flags["--dataset"]) / part / "metadata.csv").open()):
+        file = Path(flags["--dataset"]) / part / row["file_name"]
+        assert file.stat().st_size > (40_000 if file.suffix == ".wav" else 0)
+"""
+    )
+    views = teach(lesson, "")
+    said = list(lesson.sentences)
+    while "<progress" not in next(views).notice:
+        pass
+    lesson.record(1, speech(tmp_path / "again.wav", 0.5), "another one")
+    for index in (0, 2, 5):
+        lesson.forget(index)
+        lesson.sentences[index] = "something else"
+    *_, last = views
+    assert last.archive
+    assert last.result.count("<li>") == 2
+    assert said[2] in last.result and said[5] in last.result
 
 
 def test_two_lessons_share_nothing_and_take_turns(engine, lesson, pupil, tmp_path):
@@ -215,6 +254,16 @@ def test_whoever_leaves_stops_the_lesson(lesson, pupil):
     assert not (lesson.folder / "new").exists()
 
 
+def test_who_leaves_is_noticed_also_when_there_is_no_news(lesson, pupil, monkeypatch):
+    monkeypatch.setattr(teaching, "QUIET", 0.0)
+    pupil("time.sleep(20)")
+    views = teach(lesson, "")
+    begun, *again = (next(views) for _ in range(3))
+    assert again == [begun, begun]
+    views.close()
+    assert lesson.process.poll() is not None
+
+
 def test_cancelled_before_it_began(lesson, pupil):
     pupil("time.sleep(600)")
     views = teach(lesson, "")
@@ -247,9 +296,15 @@ def test_a_public_host_does_not_teach_unless_told_to(monkeypatch):
     assert not teaching.allowed()
     monkeypatch.setenv("ASR_TEACH", "1")
     assert teaching.allowed()
-    monkeypatch.setenv("ASR_TEACH", "0")
+    monkeypatch.setenv("ASR_TEACH", "Yes")
+    assert teaching.allowed()
     monkeypatch.delenv("SPACE_ID")
-    assert not teaching.allowed()
+    for no in ("0", "false", "OFF", " no "):
+        monkeypatch.setenv("ASR_TEACH", no)
+        assert not teaching.allowed()
+    monkeypatch.setenv("ASR_TEACH", "never")
+    with pytest.raises(OptionError, match="ASR_TEACH=never is neither yes nor no"):
+        teaching.allowed()
 
 
 def test_sentences_are_in_the_language_of_the_model():

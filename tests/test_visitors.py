@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -15,7 +18,7 @@ import app
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
-from asr_core.visitors import forget, remember_files_of_assistants
+from asr_core.visitors import UPLOADS, forget, remember_files_of_assistants, sweep
 
 
 def test_programs_and_closed_tabs_are_forgotten_in_time():
@@ -35,6 +38,16 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
     assert holder["open"][said._id] == "what was said in open"
     assert deleted == ["what was said in closed"]
+
+
+def test_what_is_shown_stays_when_its_transcript_is_forgotten():
+    demo = app.build(Engine("embedded"))
+    fns = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "on_edit"]
+    visitor = SimpleNamespace(headers={"accept-language": "en"})
+    for fn in fns:
+        transcript, words, notice = fn.fn(None, "What is shown", visitor)
+        assert transcript == words == gr.skip()
+        assert "The server has no transcript of this" in notice
 
 
 def test_sample_clips_do_not_lie_where_recordings_are_swept():
@@ -57,6 +70,21 @@ def test_recordings_of_assistants_are_swept_like_any_other(monkeypatch, tmp_path
     (kept,) = (str(path) for path in tmp_path.rglob("*") if path.is_file())
     assert made["recording"]["path"] == kept and made["format"] == "srt"
     assert kept in demo.upload_file_set
+
+
+def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_path):
+    names = (f"{UPLOADS}killed", f"{UPLOADS}running", f"{UPLOADS}own", "somebody-elses")
+    for name in names:
+        (tmp_path / name / "abc").mkdir(parents=True)
+        (tmp_path / name / "abc" / "talk.wav").write_text("sound")
+        os.utime(tmp_path / name / "abc" / "talk.wav", (0, 0))
+        hours = 2 if name != f"{UPLOADS}running" else 0
+        os.utime(tmp_path / name, 2 * (time.time() - 3600 * hours,))
+    (tmp_path / f"{UPLOADS}link").symlink_to(tmp_path / "somebody-elses")
+    sweep(tmp_path / f"{UPLOADS}own", keep=3600)
+    left = {str(path.parent.parent.name) for path in tmp_path.rglob("talk.wav")}
+    assert left == set(names[1:])
+    assert (tmp_path / f"{UPLOADS}own").stat().st_mtime > time.time() - 60  # others leave it alone
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,8 +1,11 @@
 // Live captions: what is recorded is kept here until the server says that it has arrived, so that
-// neither a busy server nor a bad line loses a word. `server.hear` is `captions.receive`.
+// neither a busy server nor a message that is lost costs a word. It goes with the page, though, which
+// gradio reloads when the connection has been broken: opening.js has the visitor asked first.
+// `server.hear` is `captions.receive`.
 
 const STEP = 500; // milliseconds between two messages
 const MOST = 5; // seconds of sound in one
+const DOUBLE = 600; // milliseconds in which a second click belongs to the first
 
 // Runs beside the page: gathers mono sound in pieces of 1024 samples.
 const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
@@ -23,8 +26,12 @@ const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProces
 
 let stop = null;
 let turn = 0; // a second click while the browser still asks takes the place of the first
+let stopped = -DOUBLE;
 
+// The key of a new session, null without a microphone, "" where none was meant to begin: Record
+// takes the place of Stop, and so the second click of a double one.
 window.startMicrophone = async () => {
+  if (performance.now() - stopped < DOUBLE) return "";
   stop?.();
   const mine = ++turn;
   const stream = await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
@@ -66,7 +73,10 @@ window.startMicrophone = async () => {
   return session.key;
 };
 
-window.stopMicrophone = () => stop?.();
+window.stopMicrophone = () => {
+  if (stop) stopped = performance.now();
+  stop?.();
+};
 
 function show(speaking) {
   const button = document.activeElement?.closest("#live-record, #live-stop");
