@@ -149,9 +149,8 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             max_file_size=MAX_FILE_SIZE,
             run_history=False,
             mcp_server=True,
-            footer_links=[
-                "api"
-            ],  # among gradio's settings is a language, which the server is not told
+            # Not "settings": among them is a language, which the server is not told.
+            footer_links=["api"],
             i18n=gr.I18n(**PHRASES),
             theme=theme(),
             css_paths=[ASSETS / "page.css"],

@@ -36,12 +36,13 @@ def main(argv: list[str]) -> int:
         preparation,
         pretrained,
         report,
+        resuming,
         training,
     )
 
     models.quiet()
     folder = Path(arguments.output_dir)
-    checkpoint = None if options.dry_run else training.starting_point(options, arguments)
+    checkpoint = None if options.dry_run else resuming.starting_point(options, arguments)
     destination = hub.destination(arguments) if options.push_to_hub else None
     log.info("Preset %s, %s", options.preset, flags.device_line(arguments))
     log.info("%s", flags.resolved(options, arguments))
@@ -71,9 +72,9 @@ def main(argv: list[str]) -> int:
         )
         for part, rows in (("train", parts.train), ("test", parts.test))
     )
-    material = training.material(train, test, processor)
+    material = resuming.material(train, test, processor)
     if checkpoint:
-        training.check_material(folder, material)
+        resuming.check_material(folder, material)
     looked = report.look(train, test, processor, new)
     print(looked)
     looked.save(folder)
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> int:
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
     language_model.provide(folder, words, parts.train["transcription"], options.text)
     if not checkpoint:
-        training.begin(options, arguments, material)
+        resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.

@@ -8,13 +8,9 @@ data is no larger than the recordings.
 
 from __future__ import annotations
 
-import csv
-import glob
-import itertools
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,25 +18,19 @@ from unicodedata import normalize
 
 from asr_core import audio
 from asr_core.errors import DataError
+from asr_core.tables import SAMPLE as SAMPLE
+from asr_core.tables import SAMPLE_FOLDER as SAMPLE_FOLDER
+from asr_core.tables import TEST_SPLITS, find, refuse_joined
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 log = logging.getLogger(__name__)
 
-SAMPLE = "sample"
-SAMPLE_FOLDER = Path(__file__).parent / "embedded" / "sample"
 AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 STRINGS = ("string", "large_string")
-# Files of rows, as `load_dataset` names their readers.
-FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
-# What is in a cell when a quote was not closed: a line that begins with the name of a recording.
-JOINED = r"\n[^\n\t,;]*\.\w{2,4}\"?[\t,;]"
-TABLES = (".parquet", ".csv", ".tsv", ".jsonl")  # that a folder's parts may be given by
-SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them
-TEST_SPLITS = ("test", "validation", "dev", "eval")
 
 
 @dataclass(frozen=True)
@@ -64,34 +54,34 @@ def load(
     if "+" in split:
         parts = [load(name, config, part, columns) for part in split.split("+")]
         return datasets.concatenate_datasets(parts)
-    files = _files(name)
+    tables = find(name)
     base = split.split("[")[0]
     try:
-        if files is None:
+        if tables is None:
             _ask_hub(name)
             rows = datasets.load_dataset(name, config, split=split)
         else:
-            if base not in files.splits:
-                raise DataError(_no_split(name, base, list(files.splits)))
+            if base not in tables.splits:
+                raise DataError(_no_split(name, base, list(tables.splits)))
             rows = datasets.load_dataset(
-                files.form, data_files=files.patterns, split=split, **files.options
+                tables.form, data_files=tables.patterns, split=split, **tables.options
             )
-        if files and files.form == "csv":
-            _refuse_joined(rows, name)
+        if tables and tables.form == "csv":
+            refuse_joined(rows, name)
     except DataError:
         raise
     except Exception as error:
         raise DataError(_why(name, config, base, error)) from error
     # A path in a metadata file counts from where that file lies.
-    start = Path(files.splits[base][0]).parent if files else Path()
+    start = Path(tables.splits[base][0]).parent if tables else Path()
     return _only_what_matters(rows, name, columns or Columns(), start)
 
 
 def splits(name: str, config: str | None = None) -> list[str]:
     """The names of the parts of a dataset."""
-    files = _files(name)
-    if files is not None:
-        return list(files.splits)
+    tables = find(name)
+    if tables is not None:
+        return list(tables.splits)
     import datasets
 
     try:
@@ -104,120 +94,6 @@ def splits(name: str, config: str | None = None) -> list[str]:
 def test_split(names: list[str]) -> str | None:
     """The part to measure on, where a dataset has one."""
     return next((name for name in TEST_SPLITS if name in names), None)
-
-
-@dataclass(frozen=True)
-class _Files:
-    form: str  # as load_dataset names the reader
-    splits: dict[str, list[str]]
-
-    @property
-    def patterns(self) -> dict[str, list[str]]:
-        """As the reader wants them, to whom brackets in a name mean something."""
-        return {part: [glob.escape(path) for path in paths] for part, paths in self.splits.items()}
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the reader must be told: that a transcript "null" or "NA" is one, above all."""
-        if self.form != "csv":
-            return {}
-        paths = [*itertools.chain(*self.splits.values())]
-        separator = _separator(paths[0])
-        columns = [_header(path, separator) for path in paths]
-        options = {"keep_default_na": False, "sep": separator, "skipinitialspace": True}
-        if all(names == columns[0] for names in columns):
-            from datasets import Features, Value
-
-            # All of it is text: "010" is not 10, nor is a transcript "true" a truth.
-            options["features"] = Features({name: Value("string") for name in columns[0]})
-        return options
-
-
-def _separator(path: str) -> str:
-    """What parts the columns: where numbers are written with a comma, spreadsheets take another."""
-    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline()
-    if path.lower().endswith(".tsv") or ("," not in header and "\t" in header):
-        return "\t"
-    return ";" if "," not in header and ";" in header else ","
-
-
-def _header(path: str, separator: str) -> list[str]:
-    """The names of the columns. Raises DataError where they are not those of the first row."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
-            names, *first = itertools.islice(lines, 2)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from error
-    except (ValueError, csv.Error) as error:
-        raise DataError(f"{path} has no line with the names of its columns.") from error
-    if first and len(first[0]) > len(names):
-        raise DataError(
-            f"{path} has {len(first[0])} columns in its second line but names {len(names)}: put "
-            'transcripts with commas in quotes ("like, so").'
-        )
-    # As pandas reads it what it has written, and a spreadsheet that ends its lines with a comma.
-    return [name or f"Unnamed: {index}" for index, name in enumerate(names)]
-
-
-def _refuse_joined(rows: Dataset, name: str) -> None:
-    """Raises DataError where one transcript holds the rows after it."""
-    import pyarrow.compute
-
-    for column in rows.column_names:
-        values = rows.data.table[column].cast("string")
-        joined = pyarrow.compute.match_substring_regex(values, JOINED)
-        if found := values.filter(joined)[:1].to_pylist():
-            raise DataError(
-                f"{name} has rows in a transcript, {found[0][:60]!r}: a quote there is opened and "
-                'not closed. Leave it out, or write "" for it in a cell that is in quotes.'
-            )
-
-
-def _files(name: str) -> _Files | None:
-    """How a local dataset is read; None when `name` can only be an id of the Hub."""
-    path = SAMPLE_FOLDER if name == SAMPLE else Path(name).expanduser()
-    if path.is_file():
-        if path.suffix.lower() not in FORMS:
-            raise DataError(
-                f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
-                "metadata.csv or metadata.jsonl."
-            )
-        return _Files(FORMS[path.suffix.lower()], {"train": [str(path)]})
-    if path.is_dir():
-        for metadata in ("metadata.csv", "metadata.jsonl"):
-            if (path / metadata).exists():
-                return _Files(FORMS[Path(metadata).suffix], {"train": [str(path / metadata)]})
-            parts = _parts(path.glob(f"*/{metadata}"), lambda file: file.parent.name)
-            if parts:
-                return _Files(FORMS[Path(metadata).suffix], parts)
-        for ending in TABLES:
-            parts = _parts(path.glob(f"*{ending}"), lambda file: SHARD.sub("", file.stem))
-            if len(parts) == 1 and not parts.keys() & {"train", *TEST_SPLITS}:
-                parts = {"train": next(iter(parts.values()))}
-            if parts:
-                return _Files(FORMS[ending], parts)
-        raise DataError(
-            f"The folder {name} holds no metadata.csv, metadata.jsonl or tables such as train.csv "
-            "and test.csv: add a metadata.csv with the columns file_name and transcription."
-        )
-    if path.suffix.lower() in FORMS or len(path.parts) > 2 or name.startswith((".", "/", "~")):
-        raise DataError(f"{name} does not exist: check the path.")
-    return None
-
-
-def _parts(files: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[str]]:
-    """Files by the `name` of their part, spelt as `datasets` wants it: "speaker 1" is speaker_1."""
-    parts: dict[str, list[str]] = {}
-    for file in sorted(files):
-        parts.setdefault(re.sub(r"\W", "_", name(file)), []).append(str(file))
-    for part, paths in parts.items():
-        if len(folders := {str(Path(path).parent) for path in paths}) > 1:
-            raise DataError(
-                f"{' and '.join(sorted(folders))} would both be the part '{part}': rename one."
-            )
-    return parts
 
 
 def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) -> Dataset:

@@ -1,11 +1,10 @@
-"""Fine-tuning with CTC: rows, batches, Trainer, checkpoints, and the comparison at the end."""
+"""Fine-tuning with CTC: rows, batches, Trainer, and the comparison at the end."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,14 +30,10 @@ from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError
 from asr_core.evaluation import Evaluation, evaluate
 from asr_core.flags import Options
+from asr_core.resuming import last_checkpoint
 from asr_core.watch import Diary, Interruption, Patience, Watch
 
-BEGUN = "begun.json"
 UNSPELT = "\ufffd"  # a character of a transcript that has no token, where it is measured
-LASTING = (  # options that a run cannot change on its way
-    "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul freeze language_model"
-).split()
 
 log = logging.getLogger(__name__)
 
@@ -236,96 +231,6 @@ class Measure:
         }
 
 
-def starting_point(options: Options, arguments: TrainingArguments) -> Path | None:
-    """The checkpoint to go on from when `--resume` is given.
-
-    Raises OptionError when there is none, when it is of other data or another model, or when a
-    fresh run would overwrite one that was cut short, or a model.
-    """
-    folder = Path(arguments.output_dir)
-    if not options.resume and Path(options.model).expanduser().resolve() == folder.resolve():
-        raise OptionError(
-            f"--model {options.model} is the folder that --output_dir would overwrite: choose "
-            "another --output_dir."
-        )
-    if not options.resume:
-        if any(folder.glob("checkpoint-*")):
-            raise OptionError(
-                f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
-                "choose another --output_dir."
-            )
-        if any(folder.glob("model*.safetensors")):  # in one piece, or in several
-            raise OptionError(
-                f"{folder} holds a model already, which this run would overwrite: choose another "
-                "--output_dir, or move it away."
-            )
-        return None
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None:
-        raise OptionError(f"There is no whole checkpoint in {folder} to resume from.")
-    before = _begun(folder)
-    for name, now in _lasting(options, arguments).items():
-        if before.get(name, now) != now:
-            raise OptionError(
-                f"{folder} began with --{name} {before[name]}, not {now}: give the same again to "
-                "resume it, or choose another --output_dir."
-            )
-    log.info("Going on from %s", checkpoint)
-    return checkpoint
-
-
-def begin(options: Options, arguments: TrainingArguments, material: dict[str, Any]) -> None:
-    """Write down what must be the same when this run is resumed, its `material` as well."""
-    folder = Path(arguments.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / BEGUN, _lasting(options, arguments) | material)
-
-
-def material(
-    train: preparation.Prepared, test: preparation.Prepared, processor: ProcessorMixin
-) -> dict[str, Any]:
-    """By what the rows and the tokens of a run can be known again."""
-    tokens = sorted(processor.tokenizer.get_vocab().items())
-    spelt = {"tokens": len(tokens), "checksum": zlib.crc32(repr(tokens).encode())}
-    return {"train_rows": train.state, "test_rows": test.state, "spelling": spelt}
-
-
-def check_material(folder: Path, now: dict[str, Any]) -> None:
-    """Raises OptionError when the run in `folder` began with another `material`.
-
-    Rows drawn anew would be measured on though they were learnt from, and letters that moved
-    would be taken for each other. A run that wrote nothing of this down is let through.
-    """
-    before = _begun(folder)
-    data_back, same_model = "put the data back as it was", "start from the same model and data"
-    for key, what, unit, changed, remedy in (
-        ("train_rows", "data to learn from", "rows", "names, transcripts or order", data_back),
-        ("test_rows", "data to measure on", "rows", "names, transcripts or order", data_back),
-        ("spelling", "characters to spell with", "tokens", "ones or in another order", same_model),
-    ):
-        then = before.get(key, now[key])
-        if then == now[key]:
-            continue
-        counts = f"{then[unit]} {unit}, now {now[key][unit]}"
-        if then[unit] == now[key][unit]:
-            counts = f"{then[unit]} {unit} as now, but other {changed}"
-        raise OptionError(
-            f"{folder} began with other {what} ({counts}): {remedy} to resume it, or choose "
-            "another --output_dir."
-        )
-
-
-def _begun(folder: Path) -> dict[str, Any]:
-    """What `begin` wrote down, where it did."""
-    path = folder / BEGUN
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
-
-
-def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
-    """The seed as well, as it parts the rows into those learnt from and those measured on."""
-    return {name: getattr(options, name) for name in LASTING} | {"seed": arguments.seed}
-
-
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
     """Train, from `checkpoint` if there is one. Raises ModelError when the disk is full."""
     with _writing(Path(trainer.args.output_dir), "Training stopped"):
@@ -348,27 +253,6 @@ def _writing(folder: Path, what: str) -> Iterator[None]:
             f"{what} because {folder} cannot be written ({str(error).splitlines()[0]}): "
             f"make room and {again}."
         ) from error
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in `folder`.
-
-    The Trainer writes `trainer_state.json` last: a checkpoint without it, or with a broken one,
-    was cut short by a crash or a full disk.
-    """
-    for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            log.warning("%s is incomplete and passed over", path)
-        else:
-            return path
-    return None
-
-
-def _step(path: Path) -> int:
-    number = path.name.rpartition("-")[2]
-    return int(number) if number.isdigit() else -1
 
 
 def interrupted(trainer: CTCTrainer) -> bool:

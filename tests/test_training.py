@@ -29,6 +29,7 @@ from asr_core import (
     preparation,
     presets,
     pretrained,
+    resuming,
     text,
     training,
     watch,
@@ -265,7 +266,7 @@ def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
 def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
     flags = ["--preset", "teach", "--model", f"{tmp_path}/", "--output_dir", str(tmp_path)]
     with pytest.raises(OptionError, match="would overwrite"):
-        training.starting_point(*parse(flags))
+        resuming.starting_point(*parse(flags))
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors"])
@@ -273,10 +274,10 @@ def test_a_finished_model_is_not_overwritten_when_its_checkpoints_are_gone(weigh
     (tmp_path / weights).write_bytes(b"weights")
     flags = ["--preset", "teach", "--output_dir", str(tmp_path)]
     with pytest.raises(OptionError, match=r"holds a model already.*choose another --output_dir"):
-        training.starting_point(*parse(flags))
+        resuming.starting_point(*parse(flags))
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
-    assert training.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
+    assert resuming.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
 
 
 def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
@@ -399,20 +400,20 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
 
 def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
-    training.begin(*parse([*flags, "my/recordings"]), {})
+    resuming.begin(*parse([*flags, "my/recordings"]), {})
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
     again = parse([*flags, "my/recordings", "--resume", "--learning_rate", "1e-5"])
-    assert training.starting_point(*again) == tmp_path / "checkpoint-5"
+    assert resuming.starting_point(*again) == tmp_path / "checkpoint-5"
     with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
-        training.starting_point(*parse([*flags, "sample", "--resume"]))
+        resuming.starting_point(*parse([*flags, "sample", "--resume"]))
     others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base"
     for other in others.split(","):
         # Else what was learnt from would be measured on, the language model be lost, or the
         # optimizer's state be of other weights.
         changed = [*flags, "my/recordings", "--resume", *other.split()]
         with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
-            training.starting_point(*parse(changed))
+            resuming.starting_point(*parse(changed))
 
 
 def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
@@ -425,9 +426,9 @@ def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
     )
     limits = preparation.Limits(longest=4.0)  # leaves rows out, but the data is the same
     again = preparation.prepare(rows, processor, frames, limits)
-    begun = training.material(four, three, processor)
-    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), begun)
-    training.check_material(tmp_path, training.material(again, three, processor))
+    begun = resuming.material(four, three, processor)
+    resuming.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), begun)
+    resuming.check_material(tmp_path, resuming.material(again, three, processor))
 
     for learnt, heard, said in (
         (three, three, r"data to learn from \(4 rows, now 3\): put the data back"),
@@ -435,22 +436,22 @@ def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
         (four, four, r"data to measure on \(3 rows, now 4\)"),
     ):
         with pytest.raises(OptionError, match=said):
-            training.check_material(tmp_path, training.material(learnt, heard, processor))
+            resuming.check_material(tmp_path, resuming.material(learnt, heard, processor))
     # As many letters, but other ones: their weights would be loaded without a word.
     options, _ = parse(["--vocabulary", "data", "--model", "embedded"])
     first, second = (pretrained.load_processor(options, [t])[0] for t in ("abc", "abd"))
     other = tmp_path / "letters"
     flags = ["--preset", "quickstart", "--output_dir", str(other)]
-    training.begin(*parse(flags), training.material(four, three, first))
+    resuming.begin(*parse(flags), resuming.material(four, three, first))
     with pytest.raises(OptionError, match=r"to spell with \(\d+ tokens as now, but other"):
-        training.check_material(other, training.material(four, three, second))
+        resuming.check_material(other, resuming.material(four, three, second))
 
 
 def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
-    training.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
+    resuming.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
     state = {"rows": 1, "checksum": 2}
     now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
-    training.check_material(tmp_path, now)
+    resuming.check_material(tmp_path, now)
 
 
 def test_a_full_disk_at_the_end_is_one_sentence_too(tmp_path):

@@ -26,7 +26,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from asr_core import models, training
+from asr_core import models, resuming, training
 from asr_core.errors import DataError, OptionError
 from asr_core.recipe import graphs, moonshine, teacher
 from asr_core.recipe.batches import Batches
@@ -245,7 +245,7 @@ def pretrain(
         callbacks=[NewFirst(recipe), MaskLater(recipe), Interruption()],
     )
     trainer.recipe = recipe
-    checkpoint = training.last_checkpoint(output)
+    checkpoint = resuming.last_checkpoint(output)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if training.interrupted(trainer):
         raise KeyboardInterrupt  # a checkpoint is kept, but no model: it may not be one yet
