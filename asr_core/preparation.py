@@ -79,7 +79,7 @@ class _Examine:
                 checksum = zlib.crc32(block.tobytes(), checksum)
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
-            if source is None or (isinstance(source, str) and not Path(source).exists()):
+            if _is_missing(source):
                 problem, sought = MISSING, source or ""
             log.warning("%s", error)
         for warning in recording.warnings:
