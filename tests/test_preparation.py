@@ -39,6 +39,7 @@ def prepared(path: Path, processor, **options) -> preparation.Prepared:
 
 def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processor):
     good, long, short = (recordings.sound(seconds) for seconds in (1.0, 2.5, 0.3))
+    endless = "x" * 300 + ".wav"  # longer than any file's name may be
     silent = io.BytesIO()
     sf.write(silent, np.full(8_000, 5e-4), 8_000, format="WAV")
     rows = {
@@ -61,18 +62,18 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
     (tmp_path / "metadata.csv").write_text(
         "file_name,transcription\n"
         + "".join(f"{name},{words}\n" for name, (_, words) in rows.items())
-        + "missing.wav,is not there\n,has no file\n"
+        + f"missing.wav,is not there\n,has no file\n{endless},cannot be\n"
     )
     result = prepared(tmp_path, processor)
     assert result.rows["name"][:] == ["good.wav", "cut.wav"]
     left_out = {name for names in result.dropped.values() for name in names}
-    assert left_out == {*rows, "missing.wav", "row 14"} - {"good.wav", "cut.wav"}
+    assert left_out == {*rows, "missing.wav", "row 14", endless} - {"good.wav", "cut.wav"}
     reasons = {name: reason for reason, names in result.dropped.items() for name in names}
     assert reasons["empty.wav"] == reasons["blank.wav"] == "without a transcript"
     assert reasons["long.wav"] == "longer than 2.2 s"
     assert reasons["short.wav"] == "shorter than 0.5 s"
     assert reasons["broken.wav"] == reasons["text.wav"] == "undecodable"
-    assert reasons["missing.wav"] == reasons["row 14"] == "missing"
+    assert reasons["missing.wav"] == reasons["row 14"] == reasons[endless] == "missing"
     assert result.sought == str(tmp_path / "missing.wav")
     assert reasons["silent.wav"] == "silent"
     assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
