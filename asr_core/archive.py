@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from asr_core.errors import DataError, OptionError, printable
+from asr_core.files import whole
 
 # How files in the formats that `audio` reads are named.
 ENDINGS = frozenset(
@@ -52,21 +51,15 @@ class Job(NamedTuple):
 
         Raises DataError where only this one cannot be written, else OptionError.
         """
-        # By chance: other machines that write there may number their processes alike.
-        partial = self.target.with_name(f".{secrets.token_hex(8)}.partial")
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("w", encoding="utf-8") as file:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            with whole(self.target) as partial, partial.open("w", encoding="utf-8") as file:
                 file.write(transcript)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(self.target)
         except OSError as error:
             kind = DataError if error.errno in UNNAMEABLE + IN_THE_WAY else OptionError
             raise kind(f"{printable(self.target)} cannot be written: {_reason(error)}.") from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
 
 class Jobs(Iterable[Job]):

@@ -9,7 +9,6 @@ each address that an answer refers to as well.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +20,8 @@ import httpx
 import safehttpx
 from gradio import processing_utils
 from gradio_client.utils import strip_invalid_filename_characters
+
+from asr_core.files import whole
 
 PATIENCE = 300  # seconds for all of a recording ...
 SILENCE = 20  # ... in which nothing may come for so long
@@ -37,7 +38,6 @@ async def fetch(url: str, cache_dir: str, limit: int) -> str:
     Raises gradio's Error, in one sentence, when it cannot be had.
     """
     folder = Path(cache_dir).absolute() / processing_utils.hash_url(url)
-    coming = folder / secrets.token_hex(8)
     try:
         name = strip_invalid_filename_characters(Path(httpx.URL(url).path).name).lstrip(".")
         path = folder / (name or "recording")
@@ -47,13 +47,12 @@ async def fetch(url: str, cache_dir: str, limit: int) -> str:
         async with asyncio.timeout(PATIENCE), _opened(url) as response:
             response.raise_for_status()
             size = 0
-            with coming.open("wb") as file:
+            with whole(path) as coming, coming.open("wb") as file:
                 async for chunk in response.aiter_bytes():
                     size += len(chunk)
                     if size > limit:
                         raise ValueError(f"it is larger than {limit / 2**20:.0f} MB")
                     file.write(chunk)
-        coming.replace(path)
     except TimeoutError as error:
         raise _refusal(url, f"it took more than {PATIENCE} seconds") from error
     except httpx.HTTPStatusError as error:
@@ -61,8 +60,6 @@ async def fetch(url: str, cache_dir: str, limit: int) -> str:
         raise _refusal(url, f"the answer was {code} {error.response.reason_phrase}") from error
     except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise _refusal(url, str(error) or type(error).__name__) from error
-    finally:
-        coming.unlink(missing_ok=True)
     return str(path)
 
 

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from asr_core import models, ngrams
 from asr_core.errors import ModelError, OptionError
+from asr_core.files import whole
 from asr_core.text import normalize
 
 if TYPE_CHECKING:
@@ -205,16 +205,12 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
     """As a whole or not at all. Raises OptionError where that cannot be, as on a full disk."""
     from safetensors import SafetensorError
 
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        write(partial)
-        partial.replace(path)
+        with whole(path) as partial:
+            write(partial)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"{path} cannot be written: {reason}.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def load(folder: str | Path) -> LanguageModel:

@@ -98,7 +98,10 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
 
     def _forward(self, model_inputs, **_):
         is_last = model_inputs.pop("is_last", True)
-        logits = self.model(**model_inputs).logits
+        wanted = (self.model.main_input_name, "attention_mask")
+        logits = self.model(
+            **{key: model_inputs[key] for key in wanted if key in model_inputs}
+        ).logits
         return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
 
     def postprocess(self, model_outputs, **_):
@@ -222,8 +225,8 @@ class Recognizer:
                 if isinstance(result, AsrError) and not return_errors:
                     raise result
                 yield result
-        for failure in failures:
-            raise failure
+        if failures:
+            raise failures[0]
 
     def _attempt(
         self, source: Source, stopped: Event | None = None, room: Semaphore | None = None
