@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,9 @@ def sweep(own: Path, keep: float) -> None:
     own.mkdir(exist_ok=True)
     os.utime(own)
     for folder in own.parent.glob(f"{UPLOADS}*"):
-        if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another run may be as quick
+            if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def forget_in_time(holder: StateHolder, every: float, keep: float) -> None:

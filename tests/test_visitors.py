@@ -43,6 +43,7 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
 def test_what_is_shown_stays_when_its_transcript_is_forgotten():
     demo = app.build(Engine("embedded"))
     fns = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "on_edit"]
+    assert fns
     visitor = SimpleNamespace(headers={"accept-language": "en"})
     for fn in fns:
         transcript, words, notice = fn.fn(None, "What is shown", visitor)
@@ -72,7 +73,7 @@ def test_recordings_of_assistants_are_swept_like_any_other(monkeypatch, tmp_path
     assert kept in demo.upload_file_set
 
 
-def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_path):
+def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_path, monkeypatch):
     names = (f"{UPLOADS}killed", f"{UPLOADS}running", f"{UPLOADS}own", "somebody-elses")
     for name in names:
         (tmp_path / name / "abc").mkdir(parents=True)
@@ -81,6 +82,15 @@ def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_p
         hours = 2 if name != f"{UPLOADS}running" else 0
         os.utime(tmp_path / name, 2 * (time.time() - 3600 * hours,))
     (tmp_path / f"{UPLOADS}link").symlink_to(tmp_path / "somebody-elses")
+    stat = Path.stat
+
+    def vanished(path, **options):
+        if path.name == f"{UPLOADS}gone":  # another run has just deleted it
+            raise FileNotFoundError(path)
+        return stat(path, **options)
+
+    (tmp_path / f"{UPLOADS}gone").mkdir()
+    monkeypatch.setattr(Path, "stat", vanished)
     sweep(tmp_path / f"{UPLOADS}own", keep=3600)
     left = {str(path.parent.parent.name) for path in tmp_path.rglob("talk.wav")}
     assert left == set(names[1:])
