@@ -19,7 +19,7 @@ from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import run_first
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import forget_in_time, remember_files_of_assistants, uploads_of_this_run
+from asr_core.visitors import folders_of_this_run, forget_in_time, remember_files_of_assistants
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -131,7 +131,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     `host` and `port`.
     """
     with quick_start():
-        uploads_of_this_run(SWEEP * 60, KEEP * 60)
+        folders_of_this_run(SWEEP * 60, KEEP * 60)
         import gradio as gr
 
         from asr_core.downloads import bound

@@ -106,7 +106,9 @@ class Jobs(Iterable[Job]):
                 continue
             seen.add((found.st_dev, found.st_ino))
             inside = here.relative_to(self.folder)
-            recordings = sorted(name for name in names if is_recording(name))
+            recordings = sorted(
+                name for name in names if is_recording(name) and not (here / name).is_fifo()
+            )  # nobody may ever write to a named pipe
             for name, kept in short_names(recordings).items():
                 target = self.output / inside / f"{kept}.{self.ending}"
                 yield Job(str(here / name), target, str(inside / name))

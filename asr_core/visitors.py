@@ -9,6 +9,7 @@ was killed has left (`delete_files_created_by_app` in its `route_utils.py`).
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -25,28 +26,41 @@ if TYPE_CHECKING:
     from gradio.state_holder import StateHolder
 
 
-UPLOADS = "asr-recordings-"  # begins the names of folders with uploads, which are ours alone
+OURS = "asr-recordings-"  # begins the names of folders with what visitors leave: ours alone
 
 
-def uploads_of_this_run(every: float, keep: float) -> None:
-    """From now on, what visitors upload lies in a folder that goes when the program ends.
+def folders_of_this_run(every: float, keep: float) -> None:
+    """From now on, what visitors leave lies in folders that go when the program ends.
 
-    It is in `GRADIO_TEMP_DIR`, or else where temporary files are. To be called before gradio is
-    imported, which reads that variable then. `every` so many seconds, `sweep` for `keep` seconds.
+    Uploads are in one in `GRADIO_TEMP_DIR`, which gradio lets their visitors fetch again; lessons
+    and all else in one where temporary files are. To be called before gradio is imported, which
+    reads that variable then. `every` so many seconds, `sweep` for `keep` seconds.
     """
-    place = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    uploads = _folder(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    temporary = _folder(tempfile.gettempdir())
+    os.environ["GRADIO_TEMP_DIR"], tempfile.tempdir = str(uploads), str(temporary)
+
+    def tidy() -> None:
+        for folder in (uploads, temporary):
+            sweep(folder, keep)
+
+    tidy()
+    _repeat(every, tidy)
+
+
+def _folder(place: str) -> Path:
+    """A new one in `place`, until the program ends."""
     Path(place).mkdir(parents=True, exist_ok=True)
-    folder = tempfile.TemporaryDirectory(prefix=UPLOADS, dir=place, ignore_cleanup_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder.name
-    sweep(Path(folder.name), keep)
-    _repeat(every, lambda: sweep(Path(folder.name), keep))
+    folder = Path(tempfile.mkdtemp(prefix=OURS, dir=place))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def sweep(own: Path, keep: float) -> None:
     """Delete the folders beside `own` of runs that gave no sign for `keep` seconds; give one."""
     own.mkdir(exist_ok=True)
     os.utime(own)
-    for folder in own.parent.glob(f"{UPLOADS}*"):
+    for folder in own.parent.glob(f"{OURS}*"):
         with suppress(OSError):  # another run may be as quick
             if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:
                 shutil.rmtree(folder, ignore_errors=True)

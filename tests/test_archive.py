@@ -230,6 +230,13 @@ def test_links_are_followed_once(talks, tmp_path):
     assert sorted(names) == sorted([*PLACES, "2023/more.wav"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="There are no named pipes here.")
+def test_nobody_waits_for_a_named_pipe(talks, tmp_path):
+    before = [job.name for job in Jobs([str(talks)], tmp_path / "out", "txt")]
+    os.mkfifo(talks / "from_the_studio.wav")
+    assert [job.name for job in Jobs([str(talks)], tmp_path / "out", "txt")] == before
+
+
 def test_a_folder_that_cannot_be_read_is_named_and_the_rest_goes_on(run, talks, monkeypatch):
     walk = os.walk
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -18,7 +20,7 @@ import app
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
-from asr_core.visitors import UPLOADS, forget, remember_files_of_assistants, sweep
+from asr_core.visitors import OURS, forget, remember_files_of_assistants, sweep
 
 
 def test_programs_and_closed_tabs_are_forgotten_in_time():
@@ -74,27 +76,53 @@ def test_recordings_of_assistants_are_swept_like_any_other(monkeypatch, tmp_path
 
 
 def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_path, monkeypatch):
-    names = (f"{UPLOADS}killed", f"{UPLOADS}running", f"{UPLOADS}own", "somebody-elses")
+    names = (f"{OURS}killed", f"{OURS}running", f"{OURS}own", "somebody-elses")
     for name in names:
         (tmp_path / name / "abc").mkdir(parents=True)
         (tmp_path / name / "abc" / "talk.wav").write_text("sound")
         os.utime(tmp_path / name / "abc" / "talk.wav", (0, 0))
-        hours = 2 if name != f"{UPLOADS}running" else 0
+        hours = 2 if name != f"{OURS}running" else 0
         os.utime(tmp_path / name, 2 * (time.time() - 3600 * hours,))
-    (tmp_path / f"{UPLOADS}link").symlink_to(tmp_path / "somebody-elses")
+    (tmp_path / f"{OURS}link").symlink_to(tmp_path / "somebody-elses")
     stat = Path.stat
 
     def vanished(path, **options):
-        if path.name == f"{UPLOADS}gone":  # another run has just deleted it
+        if path.name == f"{OURS}gone":  # another run has just deleted it
             raise FileNotFoundError(path)
         return stat(path, **options)
 
-    (tmp_path / f"{UPLOADS}gone").mkdir()
+    (tmp_path / f"{OURS}gone").mkdir()
     monkeypatch.setattr(Path, "stat", vanished)
-    sweep(tmp_path / f"{UPLOADS}own", keep=3600)
+    sweep(tmp_path / f"{OURS}own", keep=3600)
     left = {str(path.parent.parent.name) for path in tmp_path.rglob("talk.wav")}
     assert left == set(names[1:])
-    assert (tmp_path / f"{UPLOADS}own").stat().st_mtime > time.time() - 60  # others leave it alone
+    assert (tmp_path / f"{OURS}own").stat().st_mtime > time.time() - 60  # others leave it alone
+
+
+def test_what_a_run_keeps_of_visitors_goes_with_it(tmp_path):
+    """In a process of its own, as it changes where temporary files are."""
+    killed = tmp_path / "temporary" / f"{OURS}killed" / "asr-lesson-1"
+    killed.mkdir(parents=True)
+    os.utime(killed.parent, (0, 0))
+    code = (
+        "import os, tempfile\n"
+        "from asr_core.visitors import folders_of_this_run\n"
+        "folders_of_this_run(every=3600, keep=3600)\n"
+        "for place in (os.environ['GRADIO_TEMP_DIR'], None):\n"
+        "    print(tempfile.mkstemp(dir=place)[1])\n"
+    )
+    places = {"GRADIO_TEMP_DIR": tmp_path / "uploads", "TMPDIR": tmp_path / "temporary"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {name: str(place) for name, place in places.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    upload, lesson = (Path(line) for line in ran.stdout.split())
+    assert upload.is_relative_to(tmp_path / "uploads")
+    assert lesson.is_relative_to(tmp_path / "temporary")
+    assert not [path for place in places.values() for path in place.iterdir()]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
