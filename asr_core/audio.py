@@ -31,6 +31,7 @@ SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
+CANCELLED = 0.01  # of the power of both channels: so little is left where one is the other's negative
 # Formats that tell when sound was sent: pauses are part of some (MKV, WebM; MP4, M4A), and damage
 # in the others.
 PAUSING, STEADY = ("matroska", "mov"), ("flac", "ogg")
@@ -306,8 +307,13 @@ def mono(samples: np.ndarray) -> np.ndarray:
     if samples.ndim == 1:
         return samples
     channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
     # As a product it takes a tenth of the time of numpy's mean.
-    return samples[:, 0] if channels == 1 else samples @ np.full(channels, 1 / channels, np.float32)
+    mixed = samples @ np.full(channels, 1 / channels, np.float32)
+    if channels == 2 and np.vdot(mixed, mixed) < CANCELLED * np.vdot(samples, samples):
+        return samples[:, np.square(samples).sum(0).argmax()]  # one was wired the wrong way round
+    return mixed
 
 
 def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:

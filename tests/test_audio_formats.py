@@ -59,6 +59,13 @@ def test_channels_are_mixed_to_one(channels, format):
     assert heard == pytest.approx(voices.mean(axis=1), abs=1e-3)
 
 
+def test_channels_of_which_one_is_turned_over_do_not_cancel_out():
+    sound = tone()
+    quieter = np.stack([-0.95 * sound, sound], axis=1)  # no two cables are alike
+    heard = load(encode(quieter, 16_000, *FORMATS["flac"]), 16_000)
+    assert heard == pytest.approx(sound, abs=1e-3)
+
+
 @pytest.mark.parametrize("format", ["m4a", "ogg opus", "webm"])
 def test_channels_are_all_heard_in_compressed_files(format):
     voices = np.zeros((48_000, 8), np.float32)
