@@ -31,7 +31,7 @@ SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
-CANCELLED = 0.01  # of the power of two channels: what is left where one is the negative of the other
+CANCELLED = 0.01  # of the power of two channels: what is left where they are opposites, about
 # Formats that tell when sound was sent: pauses are part of some (MKV, WebM; MP4, M4A), and damage
 # in the others.
 PAUSING, STEADY = ("matroska", "mov"), ("flac", "ogg")
