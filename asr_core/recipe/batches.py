@@ -29,6 +29,8 @@ LONGEST = 17.0  # seconds of one utterance
 LONG = (17.0, 32.0)  # seconds of what is joined from utterances to be long ...
 PIECE = (3.0, 12.0)  # ... and of each of them
 FACTORS = (0.85, 1.18)  # of speed and pitch, and of size: a few speakers become many
+PAUSES = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 4.0)  # seconds in which nobody speaks
+HISS = (-90.0, -55.0)  # decibels of what a microphone adds to every second utterance
 PARTS = 8  # of each file, that are decoded side by side
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
@@ -99,6 +101,26 @@ def _decode(recording: bytes) -> np.ndarray:
     return audio.load(recording, SAMPLE_RATE)
 
 
+class Pauses:
+    """Moments in which nobody speaks: who has heard none takes silence for words."""
+
+    def __init__(self) -> None:
+        counts = [round(seconds * SAMPLE_RATE) for seconds in PAUSES]
+        self.utterances = [Utterance(np.zeros(count, np.int16), "") for count in counts]
+        self.hours = 0.0  # of speech
+
+    def between(
+        self, drawn: list[Utterance], share: float, rng: np.random.Generator
+    ) -> list[Utterance]:
+        """`drawn`, in a `share` of places with a pause before, between or after them."""
+        heard: list[Utterance] = []
+        for utterances in (*([one] for one in drawn), []):
+            if rng.random() < share:
+                heard.append(self.utterances[rng.integers(len(self.utterances))])
+            heard += utterances
+        return heard
+
+
 class Batches(torch.utils.data.Dataset):
     """Batch `index`, made from its number: draws, augments and pads about `batch_seconds`."""
 
@@ -124,6 +146,7 @@ class Batches(torch.utils.data.Dataset):
             for name, paths in files.items()
             if paths
         ]
+        self.pauses = Pauses()
         shares = np.array([HUMAN_SHARES[name] for name, paths in files.items() if paths])
         self.shares = shares / shares.sum() if len(shares) else shares
         noises = [audio.load(path, SAMPLE_RATE) for path in sorted(noise.glob("*.ogg"))]
@@ -151,9 +174,9 @@ class Batches(torch.utils.data.Dataset):
         return self.recipe.steps
 
     @property
-    def corpora(self) -> list[Corpus]:
+    def corpora(self) -> list[Corpus | Pauses]:
         kokoro = [] if self.kokoro is self.synthetic else [self.kokoro]
-        return [self.synthetic, *kokoro, *self.human]
+        return [self.synthetic, *kokoro, *self.human, self.pauses]
 
     def letters(self, transcript: str) -> list[int]:
         """Its labels; none for what the model cannot write."""
@@ -181,8 +204,8 @@ class Batches(torch.utils.data.Dataset):
         rows: list[dict] = []
         longest = 0
         while (len(rows) + 1) * longest <= recipe.batch_seconds * SAMPLE_RATE or not rows:
-            samples, transcript = self._spoken(rng, length)
-            labels = self.letters(transcript)
+            samples, said = self._spoken(rng, length)
+            labels = self.letters(said)
             count = int(frames(torch.tensor(len(samples))))
             if labels and text.frames_needed(labels) < count:
                 heard = self._values(self.elsewhere(samples, rng))
@@ -201,7 +224,7 @@ class Batches(torch.utils.data.Dataset):
         return int(self.synthetic.lengths[rng.integers(len(self.synthetic.lengths))])
 
     def draw(self, rng: np.random.Generator, length: int) -> list[Utterance]:
-        """Utterances of one corpus, one after another to about `length` samples."""
+        """Utterances of one corpus, one after another to about `length` samples, and pauses."""
         corpus = self.synthetic
         if self.human and rng.random() < self.recipe.human_share:
             corpus = self.human[rng.choice(len(self.human), p=self.shares)]
@@ -210,22 +233,29 @@ class Batches(torch.utils.data.Dataset):
         drawn = corpus.draw(rng, _piece(rng, length))
         while (count := sum(map(len, drawn))) < FULL * length:
             drawn += corpus.draw(rng, _piece(rng, length - count))
-        return drawn
+        return self.pauses.between(drawn, self.recipe.pause_share, rng)
 
     def _spoken(self, rng: np.random.Generator, length: int) -> tuple[np.ndarray, str]:
         """About `length` samples, at some speed and by some other voice, and their transcript."""
-        samples, transcript = _joined(self.draw(rng, length))
+        samples, said = _joined(self.draw(rng, length))
         if rng.random() < 0.8:
             samples = change_speed(samples, rng.uniform(*FACTORS))
         if rng.random() < self.recipe.changed_share:
             samples = change_voice(samples, SAMPLE_RATE, rng.uniform(*FACTORS))
-        return samples, transcript
+        if rng.random() < 0.5:
+            hiss = rng.standard_normal(len(samples), np.float32)
+            samples = samples + hiss * np.float32(10 ** (rng.uniform(*HISS) / 20))
+        return samples, said
+
+
+def transcript(utterances: list[Utterance]) -> str:
+    """What is said in these, one after the other."""
+    return " ".join(one.transcript for one in utterances if one.transcript)
 
 
 def _joined(utterances: list[Utterance]) -> tuple[np.ndarray, str]:
     samples = np.concatenate([utterance.samples for utterance in utterances])
-    transcript = " ".join(utterance.transcript for utterance in utterances)
-    return samples.astype(np.float32) / 32767, transcript
+    return samples.astype(np.float32) / 32767, transcript(utterances)
 
 
 def _piece(rng: np.random.Generator, length: int) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from asr_core import text
-from asr_core.recipe.batches import FACTORS, SAMPLE_RATE, Batches
+from asr_core.recipe.batches import FACTORS, SAMPLE_RATE, Batches, transcript
 from asr_core.recipe.settings import Recipe
 from asr_core.recipe.transplant import frames
 
@@ -59,7 +59,7 @@ class Plans(torch.utils.data.Dataset):
             drawn = self.batches.draw(rng, int(room * rng.uniform(*FULL)))[:PIECES]
             ends = np.cumsum([len(utterance) for utterance in drawn])
             drawn, ends = drawn[: (ends <= room).sum()], ends[ends <= room]
-            letters = self.batches.letters(" ".join(one.transcript for one in drawn))
+            letters = self.batches.letters(transcript(drawn))
             count = int(ends[-1] / speed) if len(ends) else 0
             if not letters or text.frames_needed(letters) >= frames(torch.tensor(count)):
                 continue

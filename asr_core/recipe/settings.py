@@ -21,6 +21,7 @@ class Recipe:
     human_share: float = 0.6  # of utterances
     kokoro_share: float = 0.4  # of the synthetic ones, when there are such by Kokoro
     changed_share: float = 0.5  # of utterances, by a voice with another vocal tract
+    pause_share: float = 0.3  # of places before, between and after utterances, by silence
     long_share: float = 0.08  # of batches, joined to half a minute: what is long is heard as well
     new_steps: int = 60  # at the start, when only what Moonshine has not is trained
     new_rate: float = 1.2e-3  # its learning rate until the rotation is gone

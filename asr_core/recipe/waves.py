@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from asr_core.augmentation import THROAT
-from asr_core.recipe.batches import FACTORS, SAMPLE_RATE
+from asr_core.recipe.batches import FACTORS, HISS, SAMPLE_RATE
 
 TAPS = 8  # samples of which one between them is made
 SIZE, HOP = 512, 128  # samples of which `change_voices` looks at the spectrum, and from one to next
@@ -159,6 +159,13 @@ def voices(sound: torch.Tensor, share: float) -> torch.Tensor:
     factors = torch.empty(len(sound), device=sound.device).uniform_(*FACTORS)
     changed = change_voices(sound, factors)
     return torch.where(_some(len(sound), share, sound.device), changed, sound)
+
+
+def hissing(sound: torch.Tensor) -> torch.Tensor:
+    """Every second row with what its microphone adds, in pauses too."""
+    decibels = torch.empty(len(sound), 1, device=sound.device).uniform_(*HISS)
+    gains = torch.where(_some(len(sound), 0.5, sound.device), 10 ** (decibels / 20), 0.0)
+    return sound + gains * torch.randn_like(sound)
 
 
 def normalized(sound: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
