@@ -16,6 +16,8 @@ import numpy as np
 from asr_core.text import compose
 from asr_core.transcript import Word
 
+PAUSE = 1.0  # seconds: within a word nobody is silent for so long
+
 
 @dataclass(frozen=True)
 class Alphabet:
@@ -41,6 +43,22 @@ class Alphabet:
                 # SentencePiece marks where a word starts.
                 tokens[index] = token.replace("\u2581", " ")
         return cls(tuple(tokens), tokenizer.pad_token_id)
+
+
+def end_words(emissions: np.ndarray, alphabet: Alphabet, frame: float) -> None:
+    """Let a word end wherever nothing is said for `PAUSE`, as not every model says so by itself.
+
+    `emissions`, (frames, columns), are changed: in the middle of such a pause stands the sign
+    between words, if `alphabet` has one. `frame` is in seconds.
+    """
+    if " " not in alphabet.tokens:
+        return
+    nothing = emissions.argmax(axis=1) == alphabet.blank
+    edges = np.flatnonzero(np.diff(nothing, prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2):
+        if (end - start) * frame >= PAUSE:
+            emissions[(start + end) // 2] = -np.inf
+            emissions[(start + end) // 2, alphabet.tokens.index(" ")] = 0.0
 
 
 class Decoder(Protocol):

@@ -27,7 +27,7 @@ from transformers import AutomaticSpeechRecognitionPipeline, pipeline
 
 from asr_core import models, padding
 from asr_core.audio import SILENCE, Recording, Source, name_of
-from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
+from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.errors import AsrError, AudioError, ModelError
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
@@ -312,6 +312,7 @@ class Recognizer:
                 # A model that has never heard silence spells it out.
                 emissions[:] = -np.inf
                 emissions[:, self.alphabet.blank] = 0.0
+            end_words(emissions, self.alphabet, self.hop / self.rate)
         return outputs
 
     def _long_enough(self, samples: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 from asr_core import language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
-from asr_core.decoding import Alphabet, GreedyDecoder
+from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
 from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
 from asr_core.text import decompose
@@ -232,6 +232,16 @@ def test_pieces_make_no_difference(vocabulary, piece):
     assert len(settled) > len(whole) / 2
     assert list(whole) == sorted(whole, key=lambda word: word.start)
     assert all(0 <= w.start < w.end and 0 <= w.confidence <= 1 for w in whole)
+
+
+def test_a_pause_ends_a_word_and_no_second_time(vocabulary):
+    heard = hear("OTTERBADASSEUGI")
+    assert text_of(decode(vocabulary, heard)) == "OTTERBADASSEUGI"  # knows neither
+    pause = np.tile(heard[2], (80, 1))
+    for ending in (heard[:0], hear(" ")):
+        paused = np.concatenate([heard[:15], ending, pause, heard[15:]])
+        end_words(paused, ALPHABET, FRAME)
+        assert text_of(decode(vocabulary, paused)) == "OTTER BADASSEUGI"
 
 
 def test_a_fork_looks_ahead_and_leaves_its_origin_alone(vocabulary):

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from asr_core.decoding import Alphabet, GreedyDecoder
+from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 
 FRAME = 0.02
 ALPHABET = Alphabet(("", "", " ", "A", "B", "C", "'"), blank=0)
@@ -50,6 +50,26 @@ def decode(*pieces: np.ndarray):
 )
 def test_repeats_merge_and_blanks_separate(path, text):
     assert " ".join(word.text for word in decode(emissions(path))) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.9, "ABCA'B"), (1.0, "ABC A'B"), (30, "ABC A'B")])
+@pytest.mark.parametrize("before", ["", "|"])
+def test_a_pause_ends_a_word(seconds, text, before):
+    pause = before + "-" * (round(seconds / FRAME) - len(before))
+    heard = emissions("A-BC" + pause + "A'B")
+    end_words(heard, ALPHABET, FRAME)
+    first, *others = decode(heard)
+    assert " ".join(word.text for word in (first, *others)) == (text if not before else "ABC A'B")
+    if others:
+        assert (first.end, others[0].start) == (0.08, pytest.approx(0.08 + seconds))
+
+
+def test_without_a_sign_between_words_none_is_put_into_a_pause():
+    pieces = Alphabet(("", " A", "B"), blank=0)
+    heard = np.log(np.full((100, 3), [0.8, 0.1, 0.1], np.float32))
+    before = heard.copy()
+    end_words(heard, pieces, FRAME)
+    assert (heard == before).all()
 
 
 def test_a_word_lasts_from_its_first_letter_to_the_end_of_its_last():

@@ -14,7 +14,7 @@ import torch
 from sounds import encode
 from tiny import Ear, babble
 
-from asr_core import Recognizer
+from asr_core import Recognizer, page
 from asr_core.audio import load
 from asr_core.errors import AsrError, AudioError
 from asr_core.models import EMBEDDED_FOLDER
@@ -241,6 +241,19 @@ def test_silence_within_speech_is_not_spelt_out(recognizer):
     sound = np.concatenate([noise(5.0), np.zeros(60 * 16_000, np.float32), noise(5.0)])
     said = recognizer.transcribe((16_000, sound))
     assert not [word for word in said.words if word.start > 25 and word.end < 45]
+
+
+@pytest.mark.parametrize("language_model", [False, True])
+def test_no_word_reaches_across_a_pause(tmp_path, language_model):
+    embedded = Recognizer().using(language_model)
+    pieces, pauses, time = [], [], 0.0
+    for clip in page.samples(tmp_path, 12):
+        pieces += [load(clip.path, 16_000), np.zeros(5 * 16_000, np.float32)]
+        time += len(pieces[-2]) / 16_000 + 5.0
+        pauses.append(time - 2.5)
+    said = embedded.transcribe((16_000, np.concatenate(pieces)))
+    assert said.words[-1].start > pauses[-2]
+    assert not [word for word in said.words for time in pauses if word.start < time < word.end]
 
 
 def test_a_file_at_another_rate_sounds_the_same(embedded):
