@@ -13,10 +13,12 @@ demo: $(VENV)/app
 
 # Side by side, but those in a browser after all others, two at a time, as they wait for speech most of
 # the time, and those that teach a model one by one; threads of torch that wait do so asleep, as others
-# want the cores.
+# want the cores. Files are taken in the order of tests/conftest.py: xdist would begin with those that
+# hold the most tests, and end with one that takes minutes.
 test: $(VENV)/tests browser
 ifeq ($(ARGS),)
-	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 --dist loadfile
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --ignore $(LESSONS) --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest $(LESSONS)
 else

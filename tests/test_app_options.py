@@ -8,14 +8,11 @@ import sys
 import time
 
 import pytest
-from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
+from browser import PATIENCE, ROOT, App, long_recording, silence
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "app.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+from app import options
 
 
 def test_help_needs_neither_torch_nor_gradio():
@@ -32,35 +29,20 @@ def test_help_needs_neither_torch_nor_gradio():
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "x"])
-def test_a_port_that_is_none(port):
-    done = run("--port", port)
-    assert done.returncode != 0
-    assert "--port" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_model_that_is_not_there_ends_the_app_with_one_sentence(tmp_path):
-    done = run("--model", str(tmp_path), "--port", str(free_port()))
-    assert done.returncode == 1
-    assert "holds no config.json" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_port_that_is_none(port, capsys):
+    with pytest.raises(SystemExit) as ended:
+        options(["--port", port])
+    assert ended.value.code == 2
+    assert "--port" in capsys.readouterr().err
 
 
 @pytest.mark.browser
 def test_a_port_that_is_taken(app):
-    done = run("--port", str(app.port))
+    command = [sys.executable, "app.py", "--port", str(app.port)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert f"port {app.port}" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_page_is_up_before_the_model(tmp_path):
-    running = App(tmp_path, "--model", "embedded")
-    try:
-        assert "Ready" not in running.log
-        running.wait_for("Ready: embedded")
-    finally:
-        running.close()
 
 
 @pytest.mark.slow
@@ -79,10 +61,12 @@ def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
     assert "Traceback" not in running.log
 
 
-def test_what_visitors_have_uploaded_goes_when_a_host_ends_the_app(tmp_path):
+def test_the_page_is_up_before_the_model_and_uploads_go_when_a_host_ends_the_app(tmp_path):
     temp = tmp_path / "uploads"
     running = App(temp, "--model", "embedded")
     try:
+        assert "Ready" not in running.log
+        running.wait_for("Ready: embedded")
         sound = handle_file(silence(tmp_path / "talk.wav"))
         Client(running.url, verbose=False).submit(sound, api_name="/transcribe")
         deadline = time.monotonic() + PATIENCE / 1000

@@ -246,7 +246,8 @@ def test_the_programs_end_with_a_status_and_without_a_traceback(model, tmp_path)
     for arguments in (["train.py", "--preset", "quickstart", "--model"], ["app.py", "--model"]):
         wrong = program(*arguments, LONG_NAME)
         assert wrong.returncode == 1
-        assert wrong.stderr.splitlines()[-1].endswith("file name too long.")
+        line = wrong.stderr.splitlines()[-1]
+        assert line.startswith(f"{arguments[0]}: ") and line.endswith("file name too long.")
         assert "Traceback" not in wrong.stderr
     wrong = program("-m", "asr_core", "transcribe", str(tmp_path), "--model", model)
     assert wrong.returncode == 1

@@ -15,6 +15,8 @@ import recordings
 import tiny
 from hub import Hub
 
+from asr_core import language_model
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TRAIN = """
@@ -106,8 +108,10 @@ def test_the_card_says_what_the_hub_wants_to_know(home, trained):
     assert str(home.folder) not in card
 
 
-def test_a_fresh_process_transcribes_with_what_was_pushed(home, trained):
-    result = home.client(
+@pytest.fixture(scope="module")
+def elsewhere(home, trained) -> dict:
+    """What a fresh process finds in what was pushed."""
+    return home.client(
         """
         import numpy as np
         from transformers import AutoModelForCTC, AutoProcessor, pipeline
@@ -126,28 +130,25 @@ def test_a_fresh_process_transcribes_with_what_was_pushed(home, trained):
         result["by hand"] = processor.batch_decode(best)[0]
 
         from asr_core import Recognizer
-        result["asr_core"] = Recognizer("tester/my-speech", dtype="float32").name
+        recognizer = Recognizer("tester/my-speech", dtype="float32")
+        result["asr_core"] = recognizer.name
+        result["words"] = recognizer.language_model.words
         """,
         token="reader",
     )
-    assert result["task"] == "automatic-speech-recognition"
-    assert result["pipeline"] == result["by hand"] != ""
-    assert result["asr_core"] == "tester/my-speech"
 
 
-def test_the_language_model_comes_along_and_knows_transcripts_and_text(home, trained):
-    result = home.client(
-        """
-        from asr_core import Recognizer, language_model
-        result["words"] = Recognizer("tester/my-speech", dtype="float32").language_model.words
-        result["here"] = language_model.find("my-speech").words
-        """,
-        token="reader",
-    )
+def test_a_fresh_process_transcribes_with_what_was_pushed(elsewhere):
+    assert elsewhere["task"] == "automatic-speech-recognition"
+    assert elsewhere["pipeline"] == elsewhere["by hand"] != ""
+    assert elsewhere["asr_core"] == "tester/my-speech"
+
+
+def test_the_language_model_comes_along_and_knows_transcripts_and_text(elsewhere, trained):
     said = {word for row in recordings.ROWS for word in row[1].lower().split()}
-    assert "zeppelin" in result["words"]
-    assert said & set(result["words"])
-    assert result["here"] == result["words"]
+    assert "zeppelin" in elsewhere["words"]
+    assert said & set(elsewhere["words"])
+    assert list(language_model.find(str(trained)).words) == elsewhere["words"]
 
 
 def test_who_may_not_push_learns_it_before_training(home, tmp_path):

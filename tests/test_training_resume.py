@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 import tiny
 
 import train
-from asr_core.errors import OptionError
+from asr_core import preparation
+from asr_core.errors import ModelError, OptionError
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
-
-# train.py, with a note of every row and of how it sounds, in the order in which they are learnt.
-PROGRAM = """
-import resource, sys, zlib
-from asr_core import preparation
-seen = open(sys.argv[1], "a", buffering=1)
-plain = preparation.Features.__call__
-def noted(self, row):
-    features = plain(self, row)
-    if self.augment is not None:
-        print(row["name"] + ":" + str(zlib.crc32(features["input_values"])), file=seen)
-    return features
-preparation.Features.__call__ = noted
-limit = int(sys.argv[2])
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-import logging, train
-logging.basicConfig(level=logging.INFO, format="%(message)s")
-try:
-    sys.exit(train.main(sys.argv[3:]))
-except train.AsrError as error:
-    sys.exit(f"train.py: {error}")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +28,39 @@ def model(tmp_path_factory) -> Path:
     return tiny.wav2vec2(tmp_path_factory.mktemp("model"), norm="layer")
 
 
-def start(model: Path, folder: Path, *flags: str, limit: int = 0) -> subprocess.Popen:
+def flags(model: Path, folder: Path) -> list[str]:
     """A run of 24 steps, 6 an epoch, a checkpoint every 5."""
-    command = [
-        *(sys.executable, "-c", PROGRAM, str(folder.with_suffix(".seen")), str(limit)),
+    return [
         *("--preset", "quickstart", "--model", str(model), "--output_dir", str(folder)),
         *("--train_split", "train[:12]", "--eval_split", "test[:2]", "--batch_seconds", "8"),
         *("--max_steps", "24", "--save_strategy", "steps", "--save_steps", "5"),
         *("--eval_strategy", "steps", "--eval_steps", "5", "--logging_steps", "1"),
-        *("--augment", "telephone,noise", *flags),
+        *("--augment", "telephone,noise"),
     ]
+
+
+def learn(*arguments: str) -> list[str]:
+    """Every row and how it sounds, in the order in which such a run learns them."""
+    plain = preparation.Features.__call__
+    with TemporaryFile("w+", buffering=1) as seen, pytest.MonkeyPatch.context() as patch:
+
+        def noted(self, row):  # in a process that reads ahead
+            features = plain(self, row)
+            if self.augment is not None:
+                print(f"{row['name']}:{zlib.crc32(features['input_values'])}", file=seen)
+            return features
+
+        patch.setattr(preparation.Features, "__call__", noted)
+        assert train.main([*arguments]) == 0
+        seen.seek(0)
+        return seen.read().split()
+
+
+def start(model: Path, folder: Path) -> subprocess.Popen:
+    """Such a run in a process of its own, which can be sent signals."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command,
+        [sys.executable, "train.py", *flags(model, folder)],
         cwd=ROOT,
         env=environment,
         stderr=subprocess.PIPE,
@@ -84,14 +85,10 @@ def wait_for(path: Path, run: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(model, tmp_path_factory) -> list[str]:
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    run = start(model, folder)
-    said = finish(run)
-    assert run.returncode == 0, said
-    return folder.with_suffix(".seen").read_text().split()
+    return learn(*flags(model, tmp_path_factory.mktemp("runs") / "whole"))
 
 
-def test_killed_run_goes_on_with_the_rows_that_were_next(model, uninterrupted, tmp_path):
+def test_killed_run_goes_on_with_the_rows_that_were_next(model, uninterrupted, tmp_path, caplog):
     folder = tmp_path / "killed"
     run = start(model, folder)
     wait_for(folder / "checkpoint-10" / "trainer_state.json", run)
@@ -103,19 +100,14 @@ def test_killed_run_goes_on_with_the_rows_that_were_next(model, uninterrupted, t
     resumed_from = max(
         int(path.parent.name.split("-")[1]) for path in folder.glob("*/trainer_state.json")
     )
-    seen = folder.with_suffix(".seen")
-    seen.unlink()
-    run = start(model, folder, "--resume")
-    said = finish(run)
-    assert run.returncode == 0, said
-    assert "checkpoint-99 is incomplete" in said
-    rows = seen.read_text().split()
+    rows = learn(*flags(model, folder), "--resume")
+    assert "checkpoint-99 is incomplete" in caplog.text
     per_step = len(uninterrupted) / 24
     assert len(rows) == pytest.approx((24 - resumed_from) * per_step, abs=2 * per_step)
     assert rows == uninterrupted[-len(rows) :]
 
 
-def test_asked_to_stop_saves_measures_and_can_go_on(model, tmp_path):
+def test_asked_to_stop_saves_measures_and_can_go_on(model, tmp_path, caplog):
     folder = tmp_path / "stopped"
     run = start(model, folder)
     wait_for(folder / "checkpoint-5" / "trainer_state.json", run)
@@ -125,22 +117,25 @@ def test_asked_to_stop_saves_measures_and_can_go_on(model, tmp_path):
     assert "what is learnt so far is saved" in said
     assert (folder / "config.json").exists()
     assert (folder / "README.md").exists()
-    run = start(model, folder, "--resume")
-    said = finish(run)
-    assert run.returncode == 0, said
-    assert "step 24/24" in said
+    with caplog.at_level("INFO"):
+        assert train.main([*flags(model, folder), "--resume"]) == 0
+    assert "step 24/24" in caplog.text
 
 
 def test_full_disk_is_one_sentence_and_earlier_work_stays(model, tmp_path):
     folder = tmp_path / "full"
     size = (model / "model.safetensors").stat().st_size
-    # The limit holds for shared memory too, by which other processes would hand over batches.
-    run = start(model, folder, "--dataloader_num_workers", "0", limit=size // 2)
-    said = finish(run)
-    assert run.returncode == 1
-    assert said.splitlines()[-1].startswith("train.py: Training stopped because")
-    assert "another --output_dir" in said.splitlines()[-1]  # there is nothing to resume from
-    assert "Traceback" not in said
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+    try:
+        with pytest.raises(ModelError) as stopped:
+            # The limit holds for shared memory too, by which processes would hand over batches.
+            train.main([*flags(model, folder), "--dataloader_num_workers", "0"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    sentence = str(stopped.value)
+    assert sentence.startswith("Training stopped because") and "\n" not in sentence
+    assert sentence.endswith("another --output_dir.")  # there is nothing to resume from
 
 
 def test_a_second_run_does_not_overwrite_the_first_unasked(model, tmp_path):
