@@ -51,6 +51,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
                     panel.transcript: heard.transcript,
                     panel.text: getattr(heard.transcript, "text", ""),
                 }
+            yield gr.skip()  # or gradio would send the last view once more
         finally:
             speaking[key] = captions.ENDED
 

@@ -81,9 +81,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
                     panel.text: "" if view.running else view.text,
                     cancel: gr.Button(visible=view.running),
                 }
-            else:
-                return
-        yield gr.skip()  # or gradio would send the last view once more
+        yield gr.skip()  # or gradio would send the last view again, over what was corrected since
 
     def on_cancel(transcript: Transcript | None, request: gr.Request):
         said = page.notice("done", say("cancelled", page.spoken(request)))

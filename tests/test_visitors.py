@@ -17,6 +17,7 @@ import pytest
 from gradio.state_holder import StateHolder
 
 import app
+from asr_core import page
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
@@ -40,6 +41,21 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
     assert holder["open"][said._id] == "what was said in open"
     assert deleted == ["what was said in closed"]
+
+
+def test_what_is_corrected_at_once_is_not_undone_when_gradio_sends_the_last_view_again(tmp_path):
+    demo = app.build(Engine("embedded"))
+    fns = {fn.fn.__qualname__.split(".")[0]: fn.fn for fn in demo.fns.values() if _is_run(fn.fn)}
+    visitor = SimpleNamespace(headers={"accept-language": "en"})
+    (clip,) = page.samples(tmp_path, 1)
+    for tab, inputs in (("transcribe_tab", (clip.path, 1, [1])), ("live_tab", (None,))):
+        *_, shown, last = fns[tab](visitor, *inputs, "", True, "")
+        assert "done" in str(shown) or "problem" in str(shown)
+        assert last == gr.skip()
+
+
+def _is_run(function) -> bool:
+    return getattr(function, "__name__", "") in ("on_recording", "on_record")
 
 
 def test_what_is_shown_stays_when_its_transcript_is_forgotten():
