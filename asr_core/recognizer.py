@@ -25,7 +25,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutomaticSpeechRecognitionPipeline, pipeline
 
-from asr_core import models, padding
+from asr_core import models, padding, pauses
 from asr_core.audio import SILENCE, Recording, Source, name_of
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.errors import AsrError, AudioError, ModelError
@@ -298,7 +298,12 @@ class Recognizer:
 
         Where nothing is heard `together`, they are of equal length.
         """
-        prepared = [self.pipeline.prepare(self._long_enough(samples)) for samples in batch]
+        left_out = [pauses.found(samples, self.hop, self.rate) for samples in batch]
+        heard = [
+            pauses.without(samples, found, self.hop) if found else samples
+            for samples, found in zip(batch, left_out, strict=True)
+        ]
+        prepared = [self.pipeline.prepare(self._long_enough(samples)) for samples in heard]
         try:
             outputs = self._turns.take(self.pipeline.hear, prepared)
         except (MemoryError, torch.OutOfMemoryError) as error:
@@ -307,13 +312,20 @@ class Recognizer:
                 f"{seconds:.0f} seconds of sound are too much for the memory that is free on "
                 f"{self.hardware.device}: end other programs there, or choose another --device."
             ) from error
-        for emissions, samples in zip(outputs, batch, strict=True):
-            if max(samples.max(), -samples.min()) < SILENCE:
-                # A model that has never heard silence spells it out.
-                emissions[:] = -np.inf
-                emissions[:, self.alphabet.blank] = 0.0
-            end_words(emissions, self.alphabet, self.hop / self.rate)
-        return outputs
+        return [self._in_full(*each) for each in zip(outputs, batch, left_out, strict=True)]
+
+    def _in_full(
+        self, emissions: np.ndarray, samples: np.ndarray, left_out: list[tuple[int, int]]
+    ) -> np.ndarray:
+        """The emissions of all of a window."""
+        if max(samples.max(), -samples.min()) < SILENCE:
+            # A model that has never heard silence spells it out.
+            emissions[:] = -np.inf
+            emissions[:, self.alphabet.blank] = 0.0
+        if left_out:
+            emissions = pauses.restored(emissions, left_out, self.alphabet.blank)
+        end_words(emissions, self.alphabet, self.hop / self.rate)
+        return emissions
 
     def _long_enough(self, samples: np.ndarray) -> np.ndarray:
         """The model needs `field` samples for one frame."""
