@@ -19,7 +19,12 @@ from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import run_first
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import folders_of_this_run, forget_in_time, remember_files_of_assistants
+from asr_core.visitors import (
+    drop_broken_uploads,
+    folders_of_this_run,
+    forget_in_time,
+    remember_files_of_assistants,
+)
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -139,6 +144,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         engine = Engine(model)
         demo = build(engine, public=share)
     run_first()
+    drop_broken_uploads()
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
