@@ -46,6 +46,13 @@ def test_models_and_datasets_are_the_defaults_of_the_code():
     assert FRONT["datasets"] == [PRESETS["recommended"]["dataset"]]
 
 
+def test_readme_tells_the_licences_of_the_code_and_of_the_embedded_model():
+    card = (models.EMBEDDED_FOLDER / "README.md").read_text(encoding="utf-8")
+    said = (ROOT / "README.md").read_text(encoding="utf-8").split("## Licence")[1]
+    for licence in (FRONT["license"], yaml.safe_load(card.split("---")[1])["license"]):
+        assert re.sub("[ -]", "", licence) in re.sub("[ -]", "", said.lower())
+
+
 def test_every_package_that_is_imported_is_pinned():
     files = [ROOT / "app.py", ROOT / "train.py", *(ROOT / "asr_core").rglob("*.py")]
     imported = set()
