@@ -17,6 +17,7 @@ import asr_core.__main__ as commands
 import train
 from asr_core.errors import AsrError, OptionError
 from asr_core.flags import parse
+from asr_core.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 LONG_NAME = "가" * 90  # 270 bytes, where file systems take 255
@@ -199,6 +200,19 @@ def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
     assert "\n" not in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_help_of_training_tells_what_it_does_and_the_defaults_of_the_preset(capsys, preset):
+    with pytest.raises(SystemExit):
+        parse([*(["--preset", preset] if preset != "recommended" else []), "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Fine-tune a CTC model" in told
+    for name, value in PRESETS[preset].items():
+        _, _, about = told.partition(f" --{name} {name.upper()}")
+        shown = about or told.partition(f" --{name} ")[2]
+        assert shown.partition("(default: ")[2].startswith(f"{value})"), name
+    assert "WER" not in told.partition(" --patience")[2].partition(" --")[0]
 
 
 def test_flags_override_the_preset_and_the_rest_stays():
