@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import recordings
+import soundfile as sf
 import tiny
 
 import asr_core.__main__ as commands
@@ -64,6 +66,32 @@ def test_transcribe_prints_one_transcript_a_file(run, model, folder):
     assert status == 0
     assert len(out.splitlines()) == 2
     assert "Loading weights" not in errors  # a bar for what takes a moment
+
+
+def test_what_is_printed_of_several_files_can_be_told_apart(run, folder, tmp_path):
+    silent, broken = tmp_path / "silent.wav", tmp_path / "broken.wav"
+    sf.write(silent, np.zeros(16_000), 16_000)
+    broken.write_bytes(b"not a recording")
+    files = (folder / "a.wav", silent, broken)
+    status, out, _ = run("transcribe", *files, "--language_model", "none")
+    assert status == 1
+    first, second = out.splitlines()
+    assert first.startswith(f"{files[0]}: ") and second == f"{silent}: "
+    _, alone, _ = run("transcribe", files[0], "--language_model", "none")
+    assert alone.rstrip("\n") == first.removeprefix(f"{files[0]}: ")
+
+    _, out, _ = run("transcribe", *files, "--language_model", "none", "--format", "json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [each["path"] for each in objects] == [str(file) for file in files]
+    assert objects[0]["text"] == alone.rstrip("\n") and objects[1]["text"] == ""
+    assert "broken.wav" in objects[2]["error"]
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt", "tsv"])
+def test_several_files_do_not_run_into_one(run, folder, format):
+    status, out, errors = run("transcribe", folder / "a.wav", folder / "b.wav", "--format", format)
+    assert (status, out) == (1, "")
+    assert "--output_dir" in complaint(errors)
 
 
 def test_json_of_transcribe_holds_what_a_transcript_holds(run, model, folder, tmp_path):
