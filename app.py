@@ -179,7 +179,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             # Only now: importing torch beside gradio would hold the page up.
             print(f"Ready: {engine.recognizer()}.", flush=True)
         except AsrError as error:
-            if model:
+            if model or isinstance(error, OptionError):  # what only who hosts can put right
                 raise
             log.error("%s", error)  # visitors read it too, and the next recording tries again
         demo.block_thread()
