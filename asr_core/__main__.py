@@ -217,6 +217,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     result, baseline = results[-1], results[0] if options.baseline else None
     for row, reason in result.failed.items():
         log.warning("%s was left out: %s", row, reason)
+    for one in results:
+        if one.warning:
+            log.warning("%s", one.warning)
     print(evaluation.side_by_side(baseline, result))
     print(mistakes.describe(result.rows))
     if options.json:
