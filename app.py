@@ -8,6 +8,7 @@ Layout and wiring only; what the page does is in `asr_core/page.py`.
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -197,6 +198,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if chosen.port is not None and not 0 < chosen.port < 65536:
         parser.error(f"--port {chosen.port} is not a port: use 1 to 65535.")
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860").strip()
+    if not (port.isdecimal() and 0 < int(port) < 65536):  # gradio cannot even be imported
+        parser.error(f"GRADIO_SERVER_PORT={port} is not a port: use 1 to 65535.")
     return chosen
 
 

@@ -12,6 +12,8 @@ from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
+import app as app_module
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "app.py", *arguments]
@@ -37,6 +39,13 @@ def test_a_port_that_is_none(port):
     assert done.returncode != 0
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_the_environment_that_is_none(monkeypatch, capsys):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "abc")
+    with pytest.raises(SystemExit):
+        app_module.options([])
+    assert "GRADIO_SERVER_PORT=abc is not a port" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_ends_the_app_with_one_sentence(tmp_path):
