@@ -191,6 +191,15 @@ def test_a_wrong_command_line_shows_how_it_is_used(run, arguments):
     assert "usage: python -m asr_core" in errors
 
 
+@pytest.mark.parametrize("arguments", ["export --checkpoint", "average --output out"])
+def test_a_recipe_names_a_folder_that_is_not_there(arguments, tmp_path, capsys):
+    from asr_core.recipe import __main__ as recipe
+
+    missing = str(tmp_path / "none")
+    assert recipe.main([*arguments.split(), missing]) == 1
+    assert capsys.readouterr().err.startswith(f"recipe: {missing} does not exist: ")
+
+
 # --- train.py ---
 
 
