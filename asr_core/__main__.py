@@ -19,6 +19,7 @@ from asr_core.errors import AsrError, DataError, OptionError, at_least_one, prin
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
+    from asr_core.audio import Source
     from asr_core.recognizer import Recognizer
     from asr_core.transcript import Transcript
 
@@ -55,7 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or a folder of them")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recordings, - for standard input, or a folder"
+    )
     _model_arguments(parser)
     parser.add_argument("--format", choices=subtitles.FORMATS, default="txt")
     parser.add_argument(
@@ -131,7 +134,7 @@ def _transcribe_jobs(
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
-    results = recognizer.transcribe_many((job.source for job in sources), return_errors=True)
+    results = recognizer.transcribe_many(map(_source, sources), return_errors=True)
     heard = failures = 0
     with _progress(count, options) as bar:
         for job, result in zip(todo, results, strict=True):
@@ -164,6 +167,10 @@ def _progress(count: int, options: argparse.Namespace):
 def _several(options: argparse.Namespace) -> bool:
     """Whether what is printed has to be told apart."""
     return options.output_dir is None and len(options.files) > 1
+
+
+def _source(job: archive.Job) -> Source:
+    return sys.stdin.buffer if job.source == "-" else job.source
 
 
 def _written(

@@ -87,6 +87,13 @@ def test_what_is_printed_of_several_files_can_be_told_apart(run, folder, tmp_pat
     assert "broken.wav" in objects[2]["error"]
 
 
+def test_a_recording_may_come_from_standard_input(run, model, folder, monkeypatch):
+    _, expected, _ = run("transcribe", folder / "a.wav", "--model", model)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper((folder / "a.wav").open("rb")))
+    status, out, _ = run("transcribe", "-", "--model", model)
+    assert (status, out) == (0, expected)
+
+
 @pytest.mark.parametrize("format", ["srt", "vtt", "tsv"])
 def test_several_files_do_not_run_into_one(run, folder, format):
     status, out, errors = run("transcribe", folder / "a.wav", folder / "b.wav", "--format", format)
@@ -158,6 +165,7 @@ def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
     ("arguments", "expected"),
     [
         ("transcribe nothing.wav", ["nothing.wav", "does not exist"]),
+        ("transcribe https://x.org/talk.wav", ["talk.wav", "https://x.org", "download it first"]),
         ("transcribe a.wav --model no/such/model/here", ["no/such/model/here"]),
         ("transcribe a.wav --device tpu", ["'tpu'", "cpu"]),
         ("transcribe a.wav --dtype int4", ["'int4'", "float32"]),
