@@ -42,6 +42,7 @@ class Evaluation:
     seconds: float  # spent recognising
     failed: dict[str, str]  # rows that could not be compared, and why
     rows: tuple[Utterance, ...]
+    unspelt: float = 0.0  # share of the characters of the transcripts that the model has not
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `rows`, the longest part, come last."""
@@ -54,6 +55,16 @@ class Evaluation:
             "worst": [row.name for row in mistakes.worst(self.rows)[:10]],
             "rows": rows,
         }
+
+    @property
+    def warning(self) -> str:
+        """What a person must know to understand the numbers; "" for nothing."""
+        if self.unspelt <= text.FOREIGN:
+            return ""
+        return (
+            f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: take a "
+            "model of that language, or fine-tune this one (train.py --vocabulary data)."
+        )
 
     def __str__(self) -> str:
         low, high = self.wer_interval
@@ -74,7 +85,8 @@ def evaluate(
     Rows without a transcript and recordings that cannot be read are named in `failed`.
     Raises DataError when nothing is left to compare.
     """
-    spelling = text.Spelling.of(recognizer.processor.tokenizer)
+    tokenizer = recognizer.processor.tokenizer
+    spelling = text.Spelling.of(tokenizer)
 
     def spell(said: str) -> str:
         # Korean is compared by syllables, whatever the model spells it with.
@@ -112,6 +124,7 @@ def evaluate(
             "and a recording that can be read."
         )
     words, characters = word_counts(done), character_counts(done)
+    said = "".join(text.normalize(row.reference, spelling) for row in done).replace(" ", "")
     return Evaluation(
         model=recognizer.name,
         dataset=dataset,
@@ -124,6 +137,7 @@ def evaluate(
         seconds=round(seconds, 3),
         failed=failed,
         rows=tuple(done),
+        unspelt=round(text.unknown([said], tokenizer).total() / len(said), 4),
     )
 
 

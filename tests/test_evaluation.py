@@ -17,6 +17,7 @@ import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
+import asr_core.__main__ as commands
 from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
 from asr_core.scoring import bootstrap, compare
@@ -133,6 +134,20 @@ def test_korean_is_compared_by_syllables(rows, letters):
     result = evaluation.evaluate(parrot, korean)
     assert (result.wer, result.cer) == (1.0, 1 / 5)
     assert result.rows[0].reference == "안녕하세요"
+
+
+def test_a_model_of_another_language_is_told_from_a_bad_one(
+    processor, rows, tuned, monkeypatch, caplog
+):
+    korean = rows.select([0]).map(lambda row: {"transcription": "안녕하세요 OK"})
+    parrot = Parrot(processor, "OKAY")
+    monkeypatch.setattr(commands, "_recognizer", lambda options, model: parrot)
+    monkeypatch.setattr(commands, "_rows", lambda options: korean)
+    with caplog.at_level("WARNING", "asr_core"):
+        assert commands.main(["evaluate", "--dataset", "korean"]) == 0
+    assert "parrot cannot spell much of this, 71% of the characters" in caplog.text
+    assert "--vocabulary data" in caplog.text
+    assert not tuned.warning
 
 
 def test_nothing_to_compare_is_an_error(processor, rows):
