@@ -33,21 +33,15 @@ class Comparison:
 
 def compare(said: str, heard: str) -> Comparison:
     """Align two texts, whatever their case and punctuation. Raises DataError without a text."""
-    import jiwer
+    from asr_core import mistakes, scoring
 
-    reference, hypothesis = _words(said), _words(heard)
-    if not reference:
+    said, heard = _folded(said), _folded(heard)
+    if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")
-    aligned = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
-    pairs = []
-    for chunk in aligned.alignments[0]:
-        left = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        right = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        count = max(len(left), len(right))
-        left, right = left or [""] * count, right or [""] * count
-        pairs += [(KINDS[chunk.type], *pair) for pair in zip(left, right, strict=True)]
-    letters = jiwer.process_characters(" ".join(reference), " ".join(hypothesis))
-    return Comparison(aligned.wer, letters.cer, tuple(pairs))
+    counted = scoring.compare(0, "", said, heard)
+    pairs = tuple((KINDS[word.kind], word.said, word.heard) for word in mistakes.align(said, heard))
+    wer = counted.word_errors / counted.words
+    return Comparison(wer, counted.character_errors / counted.characters, pairs)
 
 
 def markup(comparison: Comparison, titles: dict[str, str]) -> str:
@@ -65,5 +59,5 @@ def markup(comparison: Comparison, titles: dict[str, str]) -> str:
     return f'<div class="pairs">{" ".join(cells)}</div>'
 
 
-def _words(text: str) -> list[str]:
-    return normalize(text.casefold(), Spelling()).split()
+def _folded(text: str) -> str:
+    return normalize(text.casefold(), Spelling())
