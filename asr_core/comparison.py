@@ -8,6 +8,7 @@ from html import escape
 from asr_core.errors import DataError
 from asr_core.text import Spelling, normalize
 
+DOTTED = "i\u0307"  # small letter of İ in languages that have no other i
 KINDS = {
     "equal": "equal",
     "substitute": "substitution",
@@ -35,11 +36,15 @@ def compare(said: str, heard: str) -> Comparison:
     """Align two texts, whatever their case and punctuation. Raises DataError without a text."""
     from asr_core import mistakes, scoring
 
-    said, heard = _folded(said), _folded(heard)
+    said, heard = normalize(said, Spelling()), normalize(heard, Spelling())
     if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")
-    counted = scoring.compare(0, "", said, heard)
-    pairs = tuple((KINDS[word.kind], word.said, word.heard) for word in mistakes.align(said, heard))
+    counted = scoring.compare(0, "", _folded(said), _folded(heard))
+    spoken, written = iter(said.split()), iter(heard.split())  # to be shown as they were
+    pairs = tuple(
+        (KINDS[word.kind], next(spoken) if word.said else "", next(written) if word.heard else "")
+        for word in mistakes.align(counted.reference, counted.hypothesis)
+    )
     wer = counted.word_errors / counted.words
     return Comparison(wer, counted.character_errors / counted.characters, pairs)
 
@@ -60,4 +65,5 @@ def markup(comparison: Comparison, titles: dict[str, str]) -> str:
 
 
 def _folded(text: str) -> str:
-    return normalize(text.casefold(), Spelling())
+    """Without case; as nobody says whether a text is Turkish, all its letters i are one."""
+    return text.casefold().replace("ı", "i").replace(DOTTED, "i")
