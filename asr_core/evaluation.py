@@ -147,11 +147,8 @@ def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, f
     Both are measured on the same redrawn test sets, as what is hard for one is hard for the
     other. Raises DataError when they have no rows in common.
     """
-    old = {row.index: row for row in before.rows}
-    pairs = [(old[row.index], row) for row in after.rows if row.index in old]
-    if not pairs:
-        raise DataError("The two models were not measured on the same rows.")
-    counts = np.asarray([(a.word_errors, a.words, b.word_errors, b.words) for a, b in pairs])
+    old, new = _in_common(before, after)
+    counts = np.hstack([word_counts(old), word_counts(new)])
 
     def difference(sums: np.ndarray) -> np.ndarray:
         return sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
@@ -160,14 +157,29 @@ def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, f
     return float(whole[0]), interval(difference(redrawn(counts)))
 
 
+def _in_common(before: Evaluation, after: Evaluation) -> tuple[list[Utterance], list[Utterance]]:
+    """The same rows of both, in order; DataError where there are none."""
+    old = {row.index: row for row in before.rows}
+    pairs = [(old[row.index], row) for row in after.rows if row.index in old]
+    if not pairs:
+        raise DataError("The two models were not measured on the same rows.")
+    return [row for row, _ in pairs], [row for _, row in pairs]
+
+
 def side_by_side(baseline: Evaluation | None, tuned: Evaluation) -> str:
-    """The two models' numbers in two lines, and the difference with its interval in a third."""
+    """The two models' numbers in two lines; in a third the difference, on rows that both heard."""
     if baseline is None:
         return str(tuned)
     difference, (low, high) = change(baseline, tuned)
+    both = _in_common(baseline, tuned)
+    wer, cer = (
+        " -> ".join(f"{rate(counts(rows)):.3f}" for rows in both)
+        for counts in (word_counts, character_counts)
+    )
+    count, most = len(both[0]), max(baseline.utterances, tuned.utterances)
+    some = f"On the {count} utterances that both heard: " if count < most else ""
     width = max(len(baseline.model), len(tuned.model))
     return (
         f"{baseline.model:{width}}  {baseline}\n{tuned.model:{width}}  {tuned}\n"
-        f"WER {baseline.wer:.3f} -> {tuned.wer:.3f} ({difference:+.3f}, 95 % interval {low:+.3f} "
-        f"to {high:+.3f}), CER {baseline.cer:.3f} -> {tuned.cer:.3f}"
+        f"{some}WER {wer} ({difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}), CER {cer}"
     )

@@ -117,6 +117,21 @@ def test_rows_that_only_one_model_could_read_are_not_compared(processor, rows, t
     assert partly.utterances == 5
 
 
+def test_two_models_that_failed_on_different_rows_are_set_side_by_side_on_the_others(
+    processor, rows
+):
+    broken = AudioError("It is broken.")
+    one, other = (
+        evaluation.evaluate(Parrot(processor, *answers), rows)
+        for answers in ([broken, *HEARD[1:]], [*HEARD[:4], broken, HEARD[5]])
+    )
+    assert one.wer != other.wer
+    *_, last = evaluation.side_by_side(one, other).splitlines()
+    errors, words = 3, 14  # of "b", "c", "d" and "f"
+    assert last.startswith(f"On the 4 utterances that both heard: WER {errors / words:.3f} -> ")
+    assert f"-> {errors / words:.3f} (+0.000" in last
+
+
 def test_rows_without_a_transcript_are_named(processor, rows):
     empty = rows.map(
         lambda row, i: {"transcription": row["transcription"] if i > 1 else ""}, with_indices=True
