@@ -8,6 +8,7 @@ Layout and wiring only; what the page does is in `asr_core/page.py`.
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,12 @@ from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import run_first
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
-from asr_core.visitors import folders_of_this_run, forget_in_time, remember_files_of_assistants
+from asr_core.visitors import (
+    drop_broken_uploads,
+    folders_of_this_run,
+    forget_in_time,
+    remember_files_of_assistants,
+)
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -139,6 +145,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         engine = Engine(model)
         demo = build(engine, public=share)
     run_first()
+    drop_broken_uploads()
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
@@ -173,7 +180,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             # Only now: importing torch beside gradio would hold the page up.
             print(f"Ready: {engine.recognizer()}.", flush=True)
         except AsrError as error:
-            if model:
+            if model or isinstance(error, OptionError):  # what only who hosts can put right
                 raise
             log.error("%s", error)  # visitors read it too, and the next recording tries again
         demo.block_thread()
@@ -191,6 +198,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if chosen.port is not None and not 0 < chosen.port < 65536:
         parser.error(f"--port {chosen.port} is not a port: use 1 to 65535.")
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860").strip()
+    if not (port.isdecimal() and 0 < int(port) < 65536):  # gradio cannot even be imported
+        parser.error(f"GRADIO_SERVER_PORT={port} is not a port: use 1 to 65535.")
     return chosen
 
 

@@ -19,7 +19,9 @@ from asr_core.errors import AsrError, DataError, OptionError, at_least_one, prin
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
+    from asr_core.audio import Source
     from asr_core.recognizer import Recognizer
+    from asr_core.transcript import Transcript
 
 log = logging.getLogger("asr_core")
 
@@ -54,13 +56,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or a folder of them")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recordings, - for standard input, or a folder"
+    )
     _model_arguments(parser)
     parser.add_argument("--format", choices=subtitles.FORMATS, default="txt")
     parser.add_argument(
         "--output_dir",
         type=Path,
-        help="write FILE's name with the format's ending there; what is there already is kept",
+        help="write FILE's name with the format's ending there; what is there already is kept. "
+        "Without it, one is printed; of several, each line begins with the name (txt) or is an "
+        "object with the path (json)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="write anew what is in --output_dir already"
@@ -83,6 +89,11 @@ def _part(written: str) -> tuple[int, int]:
 
 def _transcribe(options: argparse.Namespace) -> int:
     jobs = archive.Jobs(options.files, options.output_dir, options.format, options.part)
+    if _several(options) and options.format not in ("txt", "json"):
+        raise OptionError(
+            f"{len(options.files)} files would be one wrong {options.format} file: give "
+            "--output_dir, or --format txt or json."
+        )
     kept = Counter(job.done and not options.overwrite for job in jobs)
     unread = _tell_unread(jobs, told=set())
     if not kept and options.part != (1, 1):
@@ -123,15 +134,16 @@ def _transcribe_jobs(
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
-    results = recognizer.transcribe_many((job.source for job in sources), return_errors=True)
+    results = recognizer.transcribe_many(map(_source, sources), return_errors=True)
     heard = failures = 0
     with _progress(count, options) as bar:
         for job, result in zip(todo, results, strict=True):
-            complaints = [result] if isinstance(result, AsrError) else [*result.warnings]
             failed = isinstance(result, AsrError)
-            if not failed:
+            complaints = [result] if failed else [*result.warnings]
+            written = _written(job, result, options)
+            if written is not None:
                 try:
-                    _deliver(job, subtitles.render(result, options.format), quiet=not bar.disable)
+                    _deliver(job, written, quiet=not bar.disable)
                 except DataError as error:
                     failed = True
                     complaints.append(error)
@@ -150,6 +162,29 @@ def _progress(count: int, options: argparse.Namespace):
 
     shown = count > 1 and options.output_dir and sys.stderr.isatty()
     return tqdm(total=count, unit="file", smoothing=0, disable=not shown)
+
+
+def _several(options: argparse.Namespace) -> bool:
+    """Whether what is printed has to be told apart."""
+    return options.output_dir is None and len(options.files) > 1
+
+
+def _source(job: archive.Job) -> Source:
+    return sys.stdin.buffer if job.source == "-" else job.source
+
+
+def _written(
+    job: archive.Job, result: Transcript | AsrError, options: argparse.Namespace
+) -> str | None:
+    """A result as it is printed or saved; None of one that failed, but in lines of JSON."""
+    failed = isinstance(result, AsrError)
+    if not _several(options):
+        return None if failed else subtitles.render(result, options.format)
+    path = printable(job.source)
+    if options.format == "json":
+        about = {"error": str(result)} if failed else result.to_dict()
+        return json.dumps({"path": path, **about}, ensure_ascii=False)
+    return None if failed else f"{path}: {result.text}"
 
 
 def _deliver(job: archive.Job, written: str, quiet: bool) -> None:
@@ -189,6 +224,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     result, baseline = results[-1], results[0] if options.baseline else None
     for row, reason in result.failed.items():
         log.warning("%s was left out: %s", row, reason)
+    for one in results:
+        if one.warning:
+            log.warning("%s", one.warning)
     print(evaluation.side_by_side(baseline, result))
     print(mistakes.describe(result.rows))
     if options.json:

@@ -10,19 +10,39 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ValidationError  # pydantic's, which gradio brings
+from gradio.exceptions import InvalidPathError
 
 from asr_core import page
 from asr_core.engine import Engine, Wish, gpu
 from asr_core.subtitles import FORMATS, render
 
+RECORDING = (
+    'A recording is given as {"path": PATH, "meta": {"_type": "gradio.FileData"}}, where PATH is '
+    "what /gradio_api/upload answered or an address on the web."
+)
+
 
 class Blocks(gr.Blocks):
-    """Takes calls from programs that were written before an endpoint had its last parameters."""
+    """Takes calls from programs that were written before an endpoint had its last parameters.
+
+    What is wrong with others it says to them, in a sentence, and not to who hosts: gradio answers
+    "null" and logs a traceback (`queueing.py`, `process_events`).
+    """
 
     def validate_inputs(self, block_fn: gr.blocks.BlockFunction, inputs: list[Any]) -> None:
         # gradio's clients fill in defaults themselves; those who post a list of values do not.
         inputs += [component.value for component in block_fn.inputs[len(inputs) :]]
         super().validate_inputs(block_fn, inputs)
+
+    async def preprocess_data(self, *arguments: Any, **options: Any) -> list[Any]:
+        try:
+            return await super().preprocess_data(*arguments, **options)
+        except (ValidationError, InvalidPathError) as error:
+            raise gr.Error(RECORDING, print_exception=False) from error
+        except gr.Error as error:  # a sentence of gradio's, as of a format that there is not
+            error.print_exception = False
+            raise
 
 
 def api(engine: Engine) -> None:

@@ -121,10 +121,16 @@ class Recording:
         elif hasattr(self.source, "read"):
             yield from self._decode_file(self.source)
         elif isinstance(self.source, str | os.PathLike):
+            if self.source == "":
+                raise AudioError("The path of the recording is empty: give that of a file.")
             path = Path(self.source)
             try:
                 file = path.open("rb")
             except FileNotFoundError:
+                if str(self.source).startswith(("http://", "https://")):
+                    raise AudioError(
+                        f"{self.name} is an address, and none is fetched here: download it first."
+                    ) from None
                 raise AudioError(f"{self.name} does not exist: check the path.") from None
             except IsADirectoryError:
                 raise AudioError(
@@ -333,7 +339,7 @@ def name_of(source: Source | None) -> str:
     name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     if not isinstance(name, str | os.PathLike):
         return "The recording"
-    return printable(Path(name).name or name)
+    return printable(Path(name).name or name) or "The recording"
 
 
 def _reason(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class BeamDecoder:
     def fork(self) -> BeamDecoder:
         twin = copy.copy(self)
         twin._beams, twin._history = self._beams.copy(), self._history.copy()
-        twin._done, twin._spelling = self._done.copy(), copy.copy(self._spelling)
+        twin._done = self._done.copy()
         return twin
 
     def finish(self) -> tuple[Word, ...]:
@@ -98,24 +98,24 @@ class BeamDecoder:
     def _settle(self) -> None:
         """Turn what all hypotheses agree on into words, and forget how it came about."""
         root = search.agreed(self._history, self._used, self._beams, self._count)
-        self._spell(root, self._spelling, self._done)
+        self._spelling = self._spell(root, self._spelling, self._done)
         self._used = search.shorten(self._history, self._used, self._beams, self._count, root)
         if self._used > LONGEST:
             self._count = 1
             root = int(self._beams[0]["history"])
-            self._spell(root, self._spelling, self._done)
+            self._spelling = self._spell(root, self._spelling, self._done)
             self._used = search.shorten(self._history, self._used, self._beams, 1, root)
 
     def _read(self, beam: np.void) -> tuple[Word, ...]:
-        spelling, done = copy.copy(self._spelling), self._done.copy()
+        done = self._done.copy()
         entry = int(beam["history"])
-        self._spell(entry, spelling, done)
+        spelling = self._spell(entry, self._spelling, done)
         column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
-        self._add(spelling, done, column, start, int(beam["end"]), float(beam["peak"]))
-        spelling.close(done, self.frame)
+        end, peak = int(beam["end"]), float(beam["peak"])
+        self._close(self._add(spelling, done, column, start, end, peak), done)
         return tuple(done)
 
-    def _spell(self, entry: int, spelling: _Spelling, done: list[Word]) -> None:
+    def _spell(self, entry: int, spelling: _Spelling, done: list[Word]) -> _Spelling:
         """Spell the columns that lead to `entry`, without its own, whose end is not known yet."""
         path = []
         while entry > 0:
@@ -124,24 +124,34 @@ class BeamDecoder:
             column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
             path.append((column, start, int(end), float(peak)))
         for column, start, end, peak in reversed(path):
-            self._add(spelling, done, column, start, end, peak)
+            spelling = self._add(spelling, done, column, start, end, peak)
+        return spelling
 
     def _add(
         self, spelling: _Spelling, done: list[Word], column: int, start: int, end: int, peak: float
-    ) -> None:
+    ) -> _Spelling:
         if column == self.vocabulary.alphabet.blank:
-            return  # the beginning
+            return spelling  # the beginning
         token = self.vocabulary.alphabet.tokens[column]
         if token.startswith(" "):
-            spelling.close(done, self.frame)
+            spelling = self._close(spelling, done)
         if token.strip():
-            spelling.add(token.strip(), start, end, peak)
+            spelling = spelling.plus(token.strip(), start, end, peak)
         if token.endswith(" "):
-            spelling.close(done, self.frame)
+            spelling = self._close(spelling, done)
+        return spelling
+
+    def _close(self, spelling: _Spelling, done: list[Word]) -> _Spelling:
+        """Add the word to those that are done, if there is one, and begin the next."""
+        if spelling.text:
+            confidence = math.exp(min(0.0, spelling.log_probability / spelling.characters))
+            start, end = (round(at * self.frame, 3) for at in (spelling.start, spelling.end))
+            text = compose(spelling.text)  # of a Korean model that spells jamo
+            done.append(Word(text, start, end, round(confidence, 4)))
+        return _Spelling()
 
 
-@dataclass
-class _Spelling:
+class _Spelling(NamedTuple):
     """A word that is being spelt; `start` and `end` are frames."""
 
     text: str = ""
@@ -150,18 +160,11 @@ class _Spelling:
     log_probability: float = 0.0
     characters: int = 0
 
-    def add(self, text: str, start: int, end: int, peak: float) -> None:
-        if not self.text:
-            self.start = start
-        self.text += text
-        self.end = end
-        self.log_probability += peak
-        self.characters += 1
-
-    def close(self, done: list[Word], frame: float) -> None:
-        if self.text:
-            confidence = math.exp(min(0.0, self.log_probability / self.characters))
-            start, end = round(self.start * frame, 3), round(self.end * frame, 3)
-            text = compose(self.text)  # of a Korean model that spells jamo
-            done.append(Word(text, start, end, round(confidence, 4)))
-        self.__init__()
+    def plus(self, text: str, start: int, end: int, peak: float) -> _Spelling:
+        return _Spelling(
+            self.text + text,
+            self.start if self.text else start,
+            end,
+            self.log_probability + peak,
+            self.characters + 1,
+        )

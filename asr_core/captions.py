@@ -51,7 +51,7 @@ class Session:
                 self._pieces.append((rate, fresh))
                 self.arrived += len(fresh)
                 self._over = last and self.arrived == first + len(samples)
-            self._news.notify()
+                self._news.notify()  # of what is refused there is none: it would end the session
             return self.arrived
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:

@@ -8,6 +8,7 @@ from html import escape
 from asr_core.errors import DataError
 from asr_core.text import Spelling, normalize
 
+DOTTED = "i\u0307"  # small letter of İ in languages that have no other i
 KINDS = {
     "equal": "equal",
     "substitute": "substitution",
@@ -33,21 +34,19 @@ class Comparison:
 
 def compare(said: str, heard: str) -> Comparison:
     """Align two texts, whatever their case and punctuation. Raises DataError without a text."""
-    import jiwer
+    from asr_core import mistakes, scoring
 
-    reference, hypothesis = _words(said), _words(heard)
-    if not reference:
+    said, heard = normalize(said, Spelling()), normalize(heard, Spelling())
+    if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")
-    aligned = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
-    pairs = []
-    for chunk in aligned.alignments[0]:
-        left = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        right = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        count = max(len(left), len(right))
-        left, right = left or [""] * count, right or [""] * count
-        pairs += [(KINDS[chunk.type], *pair) for pair in zip(left, right, strict=True)]
-    letters = jiwer.process_characters(" ".join(reference), " ".join(hypothesis))
-    return Comparison(aligned.wer, letters.cer, tuple(pairs))
+    counted = scoring.compare(0, "", _folded(said), _folded(heard))
+    spoken, written = iter(said.split()), iter(heard.split())  # to be shown as they were
+    pairs = tuple(
+        (KINDS[word.kind], next(spoken) if word.said else "", next(written) if word.heard else "")
+        for word in mistakes.align(counted.reference, counted.hypothesis)
+    )
+    wer = counted.word_errors / counted.words
+    return Comparison(wer, counted.character_errors / counted.characters, pairs)
 
 
 def markup(comparison: Comparison, titles: dict[str, str]) -> str:
@@ -65,5 +64,6 @@ def markup(comparison: Comparison, titles: dict[str, str]) -> str:
     return f'<div class="pairs">{" ".join(cells)}</div>'
 
 
-def _words(text: str) -> list[str]:
-    return normalize(text.casefold(), Spelling()).split()
+def _folded(text: str) -> str:
+    """Without case; as nobody says whether a text is Turkish, all its letters i are one."""
+    return text.casefold().replace("ı", "i").replace(DOTTED, "i")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from difflib import SequenceMatcher
+
+from rapidfuzz.distance import Levenshtein
 
 from asr_core.transcript import Transcript, Word
 
@@ -14,50 +16,88 @@ HURRY = 0.05  # seconds for a letter: nobody speaks, or reads, faster
 def edited(transcript: Transcript, text: str) -> Transcript:
     """`transcript` with the words of `text`.
 
-    Words that stayed keep their times, whatever their case and punctuation; new ones share the
-    time of those they replace, or the pause they were put into, by length. Where that is too
-    little to say them in, their neighbours give some of theirs. A person is sure of what they
-    write, so the confidence of new words is 1.
+    Words that stayed keep their times, whatever their case and punctuation. As many new ones as
+    they replace take over their times, one for one; others share the time of those they replace,
+    or the pause they were put into, by length. Where that is too little to say them in, pauses
+    and then neighbours beside them give what is missing. A person is sure of what they write, so
+    the confidence of new words is 1.
     """
     old, new = transcript.words, text.split()
-    # With its rule for what is frequent: else a word said a thousand times takes minutes.
-    matcher = SequenceMatcher(None, [_bare(w.text) for w in old], [_bare(w) for w in new])
     words: list[Word] = []
-    hurried: list[tuple[int, int]] = []  # from which to which
-    for action, i, j, k, end in matcher.get_opcodes():
-        if action == "equal":
+    fresh: list[tuple[int, int]] = []  # from which to which
+    for kept, i, j, k, end in _blocks([_bare(w.text) for w in old], [_bare(w) for w in new]):
+        if kept:
             pairs = zip(old[i:j], new[k:end], strict=True)
             words += [replace(word, text=written) for word, written in pairs]
-        elif action != "delete":
+        elif j - i == end - k:
+            pairs = zip(old[i:j], new[k:end], strict=True)
+            words += [replace(word, text=written, confidence=1.0) for word, written in pairs]
+            fresh += [(each, each + 1) for each in range(k, end)]
+        elif k < end:
             first = old[i].start if i < j else (old[i - 1].end if i else 0.0)
             following = old[i].start if i < len(old) else transcript.duration
-            fresh = [Word(text, first, first, 1.0) for text in new[k:end]]
-            words += _spread(fresh, first, old[j - 1].end if i < j else following)
-            hurried.append((k, end))
-    for first, after in hurried:
+            told = [Word(text, first, first, 1.0) for text in new[k:end]]
+            words += _spread(told, first, old[j - 1].end if i < j else following)
+            fresh.append((k, end))
+    for first, after in fresh:
         _ease(words, first, after, transcript.duration)
     return replace(transcript, words=tuple(words))
 
 
+def _blocks(old: list[str], new: list[str]) -> Iterator[tuple[bool, int, int, int, int]]:
+    """(whether it stayed, old from, to, new from, to) of stretches, with the fewest edits."""
+    # Not difflib, which takes what is said again and again for noise, or else minutes.
+    steps = Levenshtein.opcodes(old, new)
+    for kept, group in itertools.groupby(steps, lambda step: step.tag == "equal"):
+        block = list(group)
+        first, last = block[0], block[-1]
+        yield kept, first.src_start, last.src_end, first.dest_start, last.dest_end
+
+
 def _ease(words: list[Word], first: int, after: int, duration: float) -> None:
-    """Give `words[first:after]` time to be said in, with as few of their neighbours as it takes."""
+    """Give `words[first:after]` time to be said in: what is free, then what neighbours can spare.
+
+    Neighbours become shorter, or move into a pause beyond them, by no more than is missing.
+    """
     start, end = words[first].start, words[after - 1].end
     needed = HURRY * _letters(words[first:after])
     if end - start >= needed:
         return
-    backwards = True
-    while end - start < needed and (first or after < len(words)):
-        if first and (backwards or after == len(words)):
-            first -= 1
-            start, giver = words[first].start, words[first]
+    i, j = first, after  # words[i:j] are these and the neighbours that give
+    low, high = _free(words, i, j, duration)
+    kept_before = kept_after = 0.0  # seconds that the neighbours keep
+    while high - low < kept_before + needed + kept_after:
+        if not i and j == len(words):  # not even all of the recording is enough
+            words[:] = _spread(words, 0.0, duration)
+            return
+        if i and (first - i <= j - after or j == len(words)):
+            i -= 1
+            kept_before += _least(words[i])
         else:
-            end, giver = words[after].end, words[after]
-            after += 1
-        needed += HURRY * len(giver.text)
-        backwards = not backwards
-    if end - start < needed:
-        start, end = 0.0, duration
-    words[first:after] = _spread(words[first:after], start, end)
+            kept_after += _least(words[j])
+            j += 1
+        low, high = _free(words, i, j, duration)
+    end = min(start + needed, high - kept_after)
+    words[first:after] = _spread(words[first:after], min(start, end - needed), end)
+    for k in reversed(range(i, first)):
+        end = min(words[k].end, words[k + 1].start)
+        start = min(words[k].start, round(end - _least(words[k]), 3))
+        words[k] = replace(words[k], start=start, end=end)
+    for k in range(after, j):
+        start = max(words[k].start, words[k - 1].end)
+        end = max(words[k].end, round(start + _least(words[k]), 3))
+        words[k] = replace(words[k], start=start, end=end)
+
+
+def _free(words: list[Word], i: int, j: int, duration: float) -> tuple[float, float]:
+    """From the end of the word before `words[i:j]` to the start of the one after."""
+    low = words[i - 1].end if i else 0.0
+    return low, words[j].start if j < len(words) else duration
+
+
+def _least(word: Word) -> float:
+    """Seconds that a word keeps, whoever needs some."""
+    return min(word.end - word.start, HURRY * len(word.text))
 
 
 def _spread(words: list[Word], start: float, end: float) -> Iterator[Word]:

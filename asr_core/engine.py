@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr_core import models
-from asr_core.errors import AsrError, ModelError
+from asr_core.errors import AsrError, ModelError, OptionError
 from asr_core.models import Choice
 from asr_core.start import quick_start
 
@@ -47,10 +47,12 @@ NO_WISH = Wish()
 class Engine:
     """The models a page may use, each loaded once, when it is first wanted.
 
-    `model` is the name of the default one; None leaves that to `models.default_model`.
+    `model` is the name of the default one; None leaves that to `models.default_model`. Raises
+    OptionError when `ASR_DTYPE` is none, as no visitor can help that.
     """
 
     def __init__(self, model: str | None = None) -> None:
+        precision()
         self._model = model
         self._jobs: dict[str, Future] = {}
         self._own: dict[str, str] = {}  # names of visitors' own models, and their folders
@@ -148,11 +150,19 @@ def gpu(function: Callable) -> Callable:
     return spaces.GPU(function)
 
 
+def precision() -> str:
+    """What `ASR_DTYPE` says, or "auto". Raises OptionError when that is no precision."""
+    wish = os.environ.get("ASR_DTYPE", "").strip().lower() or "auto"
+    if wish not in models.PRECISIONS:
+        raise OptionError(f"ASR_DTYPE={wish} is not one of {', '.join(models.PRECISIONS)}.")
+    return wish
+
+
 def _load(name: str) -> Recognizer:
     with quick_start():
         from asr_core import Recognizer
 
-        recognizer = Recognizer(name, dtype=os.environ.get("ASR_DTYPE") or "auto")
+        recognizer = Recognizer(name, dtype=precision())
     # Newly installed, the beam search is compiled on the first call: no visitor waits for that. The
     # model is left alone: on ZeroGPU it may run only in the processes that are forked from here.
     decoder = recognizer.decoder()

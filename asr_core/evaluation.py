@@ -42,6 +42,7 @@ class Evaluation:
     seconds: float  # spent recognising
     failed: dict[str, str]  # rows that could not be compared, and why
     rows: tuple[Utterance, ...]
+    unspelt: float = 0.0  # share of the characters of the transcripts that the model has not
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `rows`, the longest part, come last."""
@@ -54,6 +55,16 @@ class Evaluation:
             "worst": [row.name for row in mistakes.worst(self.rows)[:10]],
             "rows": rows,
         }
+
+    @property
+    def warning(self) -> str:
+        """What a person must know to understand the numbers; "" for nothing."""
+        if self.unspelt <= text.FOREIGN:
+            return ""
+        return (
+            f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: take a "
+            "model of that language, or fine-tune this one (train.py --vocabulary data)."
+        )
 
     def __str__(self) -> str:
         low, high = self.wer_interval
@@ -74,7 +85,8 @@ def evaluate(
     Rows without a transcript and recordings that cannot be read are named in `failed`.
     Raises DataError when nothing is left to compare.
     """
-    spelling = text.Spelling.of(recognizer.processor.tokenizer)
+    tokenizer = recognizer.processor.tokenizer
+    spelling = text.Spelling.of(tokenizer)
 
     def spell(said: str) -> str:
         # Korean is compared by syllables, whatever the model spells it with.
@@ -112,6 +124,7 @@ def evaluate(
             "and a recording that can be read."
         )
     words, characters = word_counts(done), character_counts(done)
+    said = "".join(text.normalize(row.reference, spelling) for row in done).replace(" ", "")
     return Evaluation(
         model=recognizer.name,
         dataset=dataset,
@@ -124,6 +137,7 @@ def evaluate(
         seconds=round(seconds, 3),
         failed=failed,
         rows=tuple(done),
+        unspelt=round(text.unknown([said], tokenizer).total() / len(said), 4),
     )
 
 
@@ -133,11 +147,8 @@ def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, f
     Both are measured on the same redrawn test sets, as what is hard for one is hard for the
     other. Raises DataError when they have no rows in common.
     """
-    old = {row.index: row for row in before.rows}
-    pairs = [(old[row.index], row) for row in after.rows if row.index in old]
-    if not pairs:
-        raise DataError("The two models were not measured on the same rows.")
-    counts = np.asarray([(a.word_errors, a.words, b.word_errors, b.words) for a, b in pairs])
+    old, new = _in_common(before, after)
+    counts = np.hstack([word_counts(old), word_counts(new)])
 
     def difference(sums: np.ndarray) -> np.ndarray:
         return sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
@@ -146,14 +157,29 @@ def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, f
     return float(whole[0]), interval(difference(redrawn(counts)))
 
 
+def _in_common(before: Evaluation, after: Evaluation) -> tuple[list[Utterance], list[Utterance]]:
+    """The same rows of both, in order; DataError where there are none."""
+    old = {row.index: row for row in before.rows}
+    pairs = [(old[row.index], row) for row in after.rows if row.index in old]
+    if not pairs:
+        raise DataError("The two models were not measured on the same rows.")
+    return [row for row, _ in pairs], [row for _, row in pairs]
+
+
 def side_by_side(baseline: Evaluation | None, tuned: Evaluation) -> str:
-    """The two models' numbers in two lines, and the difference with its interval in a third."""
+    """The two models' numbers in two lines; in a third the difference, on rows that both heard."""
     if baseline is None:
         return str(tuned)
     difference, (low, high) = change(baseline, tuned)
+    both = _in_common(baseline, tuned)
+    wer, cer = (
+        " -> ".join(f"{rate(counts(rows)):.3f}" for rows in both)
+        for counts in (word_counts, character_counts)
+    )
+    count, most = len(both[0]), max(baseline.utterances, tuned.utterances)
+    some = f"On the {count} utterances that both heard: " if count < most else ""
     width = max(len(baseline.model), len(tuned.model))
     return (
         f"{baseline.model:{width}}  {baseline}\n{tuned.model:{width}}  {tuned}\n"
-        f"WER {baseline.wer:.3f} -> {tuned.wer:.3f} ({difference:+.3f}, 95 % interval {low:+.3f} "
-        f"to {high:+.3f}), CER {baseline.cer:.3f} -> {tuned.cer:.3f}"
+        f"{some}WER {wer} ({difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}), CER {cer}"
     )

@@ -73,12 +73,18 @@ class Options:
         default="auto",
         metadata={"help": "characters of the 'model' or of the 'data'; 'auto': the model's if any"},
     )
-    case: str = field(default="lower", metadata={"help": f"new vocabulary: {text.CASES}"})
-    punctuation: str = field(
-        default="remove", metadata={"help": f"new vocabulary: {text.PUNCTUATION}"}
+    case: str = field(
+        default="lower", metadata={"help": f"new vocabulary: {', '.join(text.CASES)}"}
     )
-    hangul: str = field(default="syllables", metadata={"help": f"new vocabulary: {text.HANGUL}"})
-    freeze: str = field(default="none", metadata={"help": f"what does not learn: {FREEZE}"})
+    punctuation: str = field(
+        default="remove", metadata={"help": f"new vocabulary: {', '.join(text.PUNCTUATION)}"}
+    )
+    hangul: str = field(
+        default="syllables", metadata={"help": f"new vocabulary: {', '.join(text.HANGUL)}"}
+    )
+    freeze: str = field(
+        default="none", metadata={"help": f"what does not learn: {', '.join(FREEZE)}"}
+    )
     dropout: float | None = field(
         default=None, metadata={"help": "share of activations to drop; default: as the model says"}
     )
@@ -93,7 +99,10 @@ class Options:
     )
     num_proc: int | None = field(default=None, metadata={"help": "processes to prepare data with"})
     patience: int = field(
-        default=0, metadata={"help": "evaluations without a better WER before stopping; 0: never"}
+        default=0,
+        metadata={
+            "help": "evaluations without a better metric_for_best_model before stopping; 0: never"
+        },
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint"})
     dry_run: bool = field(default=False, metadata={"help": "report on the data and stop"})
@@ -128,13 +137,21 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             """One sentence instead of the usage, which is 200 lines long."""
             raise OptionError(f"{message}: see `python train.py --help`.")
 
-    parser = Parser([Options, TrainingArguments], prog="train.py", allow_abbrev=False)
     preset = _given(argv, "preset", "recommended")
-    flags = _as_flags(_preset(argv, preset)) + _machine(argv)
+    parser = Parser(
+        [Options, TrainingArguments],
+        prog="train.py",
+        usage="train.py [--preset PRESET] [--dataset DATASET] [--FLAG VALUE ...]",
+        description="Fine-tune a CTC model and save it where the app can take it. The defaults "
+        f"below are those of `--preset {preset}` on this machine. Flags after --text are "
+        "transformers' own (TrainingArguments).",
+        allow_abbrev=False,
+    )
+    values = {**_preset(argv, preset), **_machine(argv), "output_dir": "model", "report_to": "none"}
+    parser.set_defaults(**{name: str(value) for name, value in values.items()})  # as if typed
     try:
         options, arguments, rest = parser.parse_args_into_dataclasses(
-            [*flags, *_as_flags({"output_dir": "model", "report_to": "none"}), *argv],
-            return_remaining_strings=True,
+            argv, return_remaining_strings=True
         )
     except (ValueError, ImportError) as error:
         raise OptionError(str(error).splitlines()[0]) from error
@@ -205,11 +222,7 @@ def _preset(argv: Sequence[str], name: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "dataset_config"}
 
 
-def _as_flags(values: dict[str, Any]) -> list[str]:
-    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
-
-
-def _machine(argv: Sequence[str]) -> list[str]:
+def _machine(argv: Sequence[str]) -> dict[str, Any]:
     """What suits this machine: half precision where it is fast, and no waiting for recordings.
 
     The guide's fp16 does nothing without a GPU. A GPU learns from minutes of sound in a second,
@@ -218,14 +231,14 @@ def _machine(argv: Sequence[str]) -> list[str]:
     import torch
 
     workers = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 1
-    flags = ["--dataloader_num_workers", str(workers)]
+    values = {"dataloader_num_workers": workers}
     if any(_name(flag) in ("bf16", "fp16", "use_cpu") for flag in argv):
-        return flags
+        return values
     if torch.cuda.is_available():
-        return [*flags, "--bf16" if torch.cuda.is_bf16_supported() else "--fp16", "True"]
+        return {**values, "bf16" if torch.cuda.is_bf16_supported() else "fp16": True}
     if torch.backends.mps.is_available():
-        return flags
-    return [*flags, "--use_cpu", "True", *(["--bf16", "True"] if models.fast_bfloat16() else [])]
+        return values
+    return {**values, "use_cpu": True, "bf16": models.fast_bfloat16()}
 
 
 def resolved(options: Options, arguments: TrainingArguments) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,9 +15,11 @@ from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
 from asr_core.ngrams import SPECIAL
-from asr_core.text import is_turkic, lowered
+from asr_core.text import Spelling, is_turkic, lowered, normalize
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
+# Commas and semicolons of the scripts that people type.
+BETWEEN = str.maketrans(dict.fromkeys(",;،؛՝፣፤、，；､", " "))
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
 RAREST = 1e-4  # share of a token that is hardly ever heard
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
@@ -43,6 +45,7 @@ class Vocabulary:
     ) -> Vocabulary:
         """Hotwords are words or phrases; those that the language model does not know are added.
 
+        Where the alphabet lacks a sign in one, such as a hyphen, it is normalised.
         Raises ModelError when the language model was made for another alphabet, OptionError when a
         hotword cannot be spelt.
         """
@@ -61,23 +64,18 @@ class Vocabulary:
                     f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
                     "words. Build one from text in the model's language."
                 )
-        favoured = " ".join(hotwords).split()
-        if len(favoured) > MOST:
-            raise OptionError(f"{len(favoured)} hotwords are too many: {MOST} can be favoured.")
-        for hotword in favoured:
-            if len(hotword) > LONGEST:
-                raise OptionError(
-                    f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters "
-                    "are possible."
-                )
-            word = fold(hotword)
-            if missing := [c for c in dict.fromkeys(hotword) if set(fold(c)) - letters.keys()]:
+        for hotword in _affordable(favoured(" ".join(hotwords))):
+            written = hotword
+            if _missing(hotword, fold, letters):
+                written = normalize(hotword, Spelling(case="keep"))
+            if missing := _missing(written.replace(" ", ""), fold, letters):
                 raise OptionError(
                     f"The hotword '{hotword}' cannot be spelt: the model has no "
                     f"{', '.join(missing)}."
                 )
-            number, _ = spellings.get(word, (search.UNKNOWN, 0.0))
-            spellings[word] = (number, weights.hotword * len(word))
+            for word in fold(written).split():
+                number, _ = spellings.get(word, (search.UNKNOWN, 0.0))
+                spellings[word] = (number, weights.hotword * len(word))
         return cls(
             alphabet,
             ngrams,
@@ -86,6 +84,29 @@ class Vocabulary:
             weights,
             language_model.begin if language_model else search.EMPTY,
         )
+
+
+def favoured(text: str) -> list[str]:
+    """The hotwords in a text as people type it: with commas, semicolons or spaces between them."""
+    return text.translate(BETWEEN).split()
+
+
+def _affordable(hotwords: list[str]) -> list[str]:
+    """The same, or OptionError: what is too much is told before any work is done."""
+    if len(hotwords) > MOST:
+        raise OptionError(f"{len(hotwords)} hotwords are too many: {MOST} can be favoured.")
+    for hotword in hotwords:
+        if len(hotword) > LONGEST:
+            raise OptionError(
+                f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters are "
+                "possible."
+            )
+    return hotwords
+
+
+def _missing(word: str, fold: Callable[[str], str], letters: Container[str]) -> list[str]:
+    """The characters of a word that an alphabet of these letters cannot spell."""
+    return [c for c in dict.fromkeys(word) if any(part not in letters for part in fold(c))]
 
 
 def _fold(text: str, dotless: bool) -> str:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded" / "model"
 DEFAULT = "facebook/wav2vec2-base-960h"
+FLOATS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("auto", *FLOATS, "int8")
 MALLOPT = {  # of malloc.h
     -1: (1 << 31) - 1,  # M_TRIM_THRESHOLD: bytes free at the heap's end before they are given back
     -3: 1 << 30,  # M_MMAP_THRESHOLD: bytes from which a block is mapped by itself
@@ -252,7 +254,7 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     if not there.get(kind, False):
         have = ", ".join(name for name, found in there.items() if found)
         raise OptionError(f"There is no device '{device}' here: use auto or one of {have}.")
-    precisions = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+    precisions = {name: getattr(torch, name) for name in FLOATS}
     if dtype == "int8":
         from asr_core.quantization import is_possible
 
@@ -263,8 +265,7 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
         return Hardware(device, torch.float32, int8=True)
     if dtype != "auto":
         if dtype not in precisions:
-            known = ", ".join(precisions)
-            raise OptionError(f"dtype '{dtype}' is not one of auto, {known}, int8.")
+            raise OptionError(f"dtype '{dtype}' is not one of {', '.join(PRECISIONS)}.")
         return Hardware(device, precisions[dtype])
     if kind == "cpu":
         return Hardware(device, torch.bfloat16 if fast_bfloat16() else torch.float32)

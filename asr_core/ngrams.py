@@ -215,7 +215,7 @@ def _distinct(chunks: Iterator[tuple], total: int) -> tuple[np.ndarray, np.ndarr
     """Sorted keys and how often each occurs, merged whenever as much again has come in."""
     from tqdm import tqdm
 
-    runs: list[tuple[np.ndarray, np.ndarray]] = []
+    runs = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]  # a text may be too short for any
     with tqdm(total=total, unit=" tokens", unit_scale=True, desc="Counting", leave=False) as bar:
         for _, keys, valid in chunks:
             runs.append(np.unique(keys, return_counts=True))

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from asr_core import pictures
+from asr_core import pictures, text
 from asr_core.preparation import MISSING, REMEDY, Prepared
 
 NAMES_SHOWN = 3  # of the rows left out for one reason; data.json has all of them
 CHARACTERS_SHOWN = 12
-FOREIGN = 0.2  # share of <unk> from which another vocabulary is wanted
 BINS = 20  # of the histogram of durations
 
 
@@ -81,7 +80,7 @@ class Report:
                     f"transcript ({_some(part.damaged)})"
                 )
         unknown = max(self.train.unknown_share, self.test.unknown_share)
-        if unknown > FOREIGN and not self.new_vocabulary:
+        if unknown > text.FOREIGN and not self.new_vocabulary:
             lines.append(f"The model cannot spell much of this: {REMEDY}.")
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")

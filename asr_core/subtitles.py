@@ -3,22 +3,25 @@
     render(transcript, "srt")
 
 Subtitles follow what broadcasters agree on (BBC and Netflix timed text guides): two lines of at
-most 42 characters, shown for about one to seven seconds, never two at a time.
+most 42 characters, or 16 of Chinese, Japanese and Korean, shown for about one to seven seconds,
+never two at a time.
 """
 
 from __future__ import annotations
 
+import functools
 import html
 import itertools
 import json
-import textwrap
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from asr_core.errors import OptionError
 from asr_core.transcript import Transcript, Word
 
-LINE = 42  # characters
+LINE = 42  # columns: a character takes one
+WIDE = 2.6  # columns that one of Chinese, Japanese or Korean takes
 LINES = 2
 SHORTEST = 1_000  # milliseconds that a cue stays where there is room for it
 LONGEST = 7_000  # milliseconds
@@ -32,6 +35,17 @@ class Cue:
     start: int
     end: int
     lines: tuple[str, ...]
+    text: str  # in one line
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A word, or as much of one as fills a line; `space` stands before it within a line."""
+
+    text: str
+    start: float  # seconds
+    end: float
+    space: str = " "
 
 
 def render(transcript: Transcript, format: str) -> str:
@@ -46,48 +60,84 @@ def cues(transcript: Transcript) -> list[Cue]:
     made: list[Cue] = []
     limit = int(transcript.duration * 1000)
     # Backwards, as each cue may stay until the next one comes.
-    for words in reversed(list(_groups(transcript.words))):
-        start, end = (round(seconds * 1000) for seconds in (words[0].start, words[-1].end))
+    for pieces in reversed(list(_groups(transcript.words))):
+        start, end = (round(seconds * 1000) for seconds in (pieces[0].start, pieces[-1].end))
         end = min(max(end, start + SHORTEST), start + LONGEST, limit)
         start = max(0, min(start, end - 1))
-        made.append(Cue(start, end, tuple(_lines(words))))
+        made.append(Cue(start, end, tuple(_lines(pieces)), _joined(pieces)))
         limit = start
     return made[::-1]
 
 
-def _groups(words: tuple[Word, ...]) -> Iterator[list[Word]]:
-    group: list[Word] = []
-    for word in itertools.chain.from_iterable(map(_pieces, words)):
+def _groups(words: tuple[Word, ...]) -> Iterator[list[_Piece]]:
+    group: list[_Piece] = []
+    for piece in itertools.chain.from_iterable(map(_pieces, words)):
         if group and (
-            word.start - group[-1].end >= PAUSE
-            or word.end - group[0].start > LONGEST / 1000
-            or len(_lines([*group, word])) > LINES
+            piece.start - group[-1].end >= PAUSE
+            or piece.end - group[0].start > LONGEST / 1000
+            or len(_wrapped([*group, piece], LINE)) > LINES
         ):
             yield group
             group = []
-        group.append(word)
+        group.append(piece)
     if group:
         yield group
 
 
-def _pieces(word: Word) -> Iterator[Word]:
+def _pieces(word: Word) -> Iterator[_Piece]:
     """A word longer than a line (a language without spaces) in pieces that fill one each."""
-    second = (word.end - word.start) / max(1, len(word.text))  # seconds per character
-    for at in range(0, len(word.text), LINE):
-        text = word.text[at : at + LINE]
-        start = word.start + at * second
-        yield replace(word, text=text, start=start, end=start + len(text) * second)
+    text, size = word.text, len(word.text)
+    second = (word.end - word.start) / max(1, size)  # seconds per character
+    first = 0
+    cuts = [at for at in range(1, size + 1) if at == size or not _is_mark(text[at])]
+    for at, next_at in itertools.zip_longest(cuts, cuts[1:]):
+        if next_at is None or _width(text[first:next_at]) > LINE:
+            start, end = word.start + first * second, word.start + at * second
+            yield _Piece(text[first:at], start, end, "" if first else " ")
+            first = at
 
 
-def _lines(words: list[Word]) -> list[str]:
-    """As few lines as hold the words, and those of about equal length."""
-    text = " ".join(word.text for word in words)
-    lines = textwrap.wrap(text, LINE, break_on_hyphens=False)
-    for width in range(len(text) // max(1, len(lines)), LINE):
-        even = textwrap.wrap(text, max(1, width), break_on_hyphens=False, break_long_words=False)
-        if len(even) == len(lines) and max(map(len, even)) <= LINE:
+def _lines(pieces: list[_Piece]) -> list[str]:
+    """As few lines as hold the pieces, and those of about equal length."""
+    lines = _wrapped(pieces, LINE)
+    for width in range(int(_width(_joined(pieces)) / len(lines)), LINE):
+        even = _wrapped(pieces, width)
+        if len(even) == len(lines) and max(map(_width, even)) <= LINE:
             return even
     return lines
+
+
+def _wrapped(pieces: list[_Piece], width: float) -> list[str]:
+    """Lines of as many pieces as fit into `width` columns, or of one that is wider."""
+    lines = [pieces[0].text]
+    for piece in pieces[1:]:
+        longer = lines[-1] + piece.space + piece.text
+        if _width(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(piece.text)
+    return lines
+
+
+def _joined(pieces: list[_Piece]) -> str:
+    return pieces[0].text + "".join(piece.space + piece.text for piece in pieces[1:])
+
+
+def _width(text: str) -> float:
+    """Columns that a text takes."""
+    return float(len(text)) if text.isascii() else sum(map(_columns, text))
+
+
+@functools.cache
+def _columns(character: str) -> float:
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0.0
+    return WIDE if unicodedata.east_asian_width(character) in "WF" else 1.0
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it belongs to the letter before; the vowel am of Thai is in part such a mark."""
+    return unicodedata.category(unicodedata.normalize("NFKD", character)[0])[0] == "M"
 
 
 def _clock(milliseconds: int, point: str) -> str:
@@ -125,7 +175,7 @@ def _vtt(transcript: Transcript) -> str:
 
 def _tsv(transcript: Transcript) -> str:
     """As Whisper writes it: milliseconds, so that every spreadsheet reads them as numbers."""
-    rows = (f"{cue.start}\t{cue.end}\t{' '.join(cue.lines)}\n" for cue in cues(transcript))
+    rows = (f"{cue.start}\t{cue.end}\t{cue.text}\n" for cue in cues(transcript))
     return "start\tend\ttext\n" + "".join(rows)
 
 

@@ -30,6 +30,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 TURKIC = frozenset("çğıöşü")
 MOST_FOREIGN = 12  # letters beside those: with more it is a vocabulary for many languages
 
+FOREIGN = 0.2  # share of characters a model cannot spell from which another vocabulary is wanted
+
 CASES = ("keep", "lower", "upper")
 PUNCTUATION = ("remove", "keep")
 HANGUL = ("syllables", "jamo")

@@ -4,7 +4,8 @@ gradio keeps what every component last showed each of up to 10,000 sessions, als
 been closed, and every call from a program is a session of its own (`state_holder.py`). What
 assistants send over MCP it writes to a file that it forgets, and so never deletes (`mcp.py`). What
 was uploaded it deletes in time, but not always when it is asked to end, and never what a run that
-was killed has left (`delete_files_created_by_app` in its `route_utils.py`).
+was killed has left (`delete_files_created_by_app` in its `route_utils.py`), nor an upload that
+broke off: it knows of one only when all of it is there (`GradioMultiPartParser` there).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def folders_of_this_run(every: float, keep: float) -> None:
     def tidy() -> None:
         for folder in (uploads, temporary):
             sweep(folder, keep)
+        drop_parts(uploads, keep)
 
     tidy()
     _repeat(every, tidy)
@@ -64,6 +66,35 @@ def sweep(own: Path, keep: float) -> None:
         with suppress(OSError):  # another run may be as quick
             if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def drop_parts(uploads: Path, keep: float) -> None:
+    """Delete the uploads that never became whole and to which nothing was added for `keep` seconds.
+
+    They lie in the folder itself; whole ones are moved to a folder of their own.
+    """
+    for path in uploads.iterdir():
+        with suppress(OSError):  # it may have become whole just now
+            if path.is_file() and path.stat().st_mtime < time.time() - keep:
+                path.unlink()
+
+
+def drop_broken_uploads() -> None:
+    """From now on, an upload is deleted when its visitor goes away or the disk is full."""
+    from gradio import route_utils
+
+    class Parser(route_utils.GradioMultiPartParser):
+        async def parse(self):
+            try:
+                return await super().parse()
+            except BaseException:  # gradio tidies up only after what it refuses itself
+                for file in self._files_to_close_on_error:
+                    with suppress(OSError):
+                        file.close()
+                    Path(file.name).unlink(missing_ok=True)
+                raise
+
+    route_utils.GradioMultiPartParser = Parser
 
 
 def forget_in_time(holder: StateHolder, every: float, keep: float) -> None:

@@ -36,6 +36,13 @@ def test_a_port_that_is_none(port, capsys):
     assert "--port" in capsys.readouterr().err
 
 
+def test_a_port_in_the_environment_that_is_none(monkeypatch, capsys):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "abc")
+    with pytest.raises(SystemExit):
+        options([])
+    assert "GRADIO_SERVER_PORT=abc is not a port" in capsys.readouterr().err
+
+
 @pytest.mark.browser
 def test_a_port_that_is_taken(app):
     command = [sys.executable, "app.py", "--port", str(app.port)]

@@ -54,8 +54,8 @@ def test_wishes(client, clip, recognizer):
     assert heard(language_model=False) == recognizer.using(False).transcribe(clip).text
     favoured = recognizer.using(True, "wallet, please").transcribe(clip).text
     assert heard(hotwords="wallet, please") == favoured
-    with pytest.raises(AppError, match="The hotword '/etc/passwd' cannot be spelt"):
-        heard(hotwords="/etc/passwd")
+    with pytest.raises(AppError, match="The hotword '/etc/passwd7' cannot be spelt"):
+        heard(hotwords="/etc/passwd7")
 
 
 def test_nothing_else_is_offered(client):
@@ -105,6 +105,35 @@ def test_plain_http(app, clip):
         assert "event: complete" in said
         (text,) = json.loads(said.split("data: ")[-1])
         assert text.strip()
+
+
+FILE = {"_type": "gradio.FileData"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ([{"path": "/nowhere.wav"}], "PATH is what /gradio_api/upload answered"),
+        (["/nowhere.wav"], "PATH is what /gradio_api/upload answered"),
+        ([{"path": "/nowhere.wav", "meta": FILE}], "PATH is what /gradio_api/upload answered"),
+        ([None, "doc"], "doc is not in the list of choices"),
+    ],
+)
+def test_slips_are_told_to_who_calls_and_not_to_who_hosts(capfd, parameters, sentence):
+    with Blocks() as demo:
+        api(None)
+    _, url, _ = demo.queue().launch(prevent_thread_lock=True, quiet=True)
+    try:
+        address = f"{url}gradio_api/call/transcribe"
+        body = json.dumps({"data": parameters}).encode()
+        event = json.loads(post(address, body, "application/json"))["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+            said = answer.read().decode()
+    finally:
+        demo.close()
+    assert "event: error" in said
+    assert sentence in json.loads(said.split("data: ")[-1])["error"]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_who_leaves_is_no_longer_listened_to():

@@ -44,7 +44,8 @@ BROKEN = {
     "nothing recorded": (None, "There is no recording yet"),
     "missing file": ("missing.wav", r"missing\.wav does not exist: check the path"),
     "name with a null": ("a\0b.wav", "cannot be opened|does not exist"),
-    "address": ("http://localhost:9/a.wav", r"a\.wav does not exist"),
+    "address": ("http://localhost:9/a.wav", r"a\.wav is an address.*: download it first"),
+    "no path": ("", "^The path of the recording is empty"),
     "empty file": (b"", "is empty"),
     "text": (b"once upon a time " * 99, "cut short or not audio"),
     "picture": (

@@ -13,7 +13,7 @@ from asr_core import language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
-from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
+from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary, favoured
 from asr_core.text import decompose
 
 FRAME = 0.02
@@ -116,16 +116,49 @@ def test_a_misheard_letter_is_put_right(vocabulary):
 def test_a_hotword_wins_over_what_is_heard_a_little_better(known):
     emissions = hear("PAY NIMDS HERE", {4: {"M": 0.4}, 6: {"N": 0.4}})
     for model in (known, None):
-        favoured = Vocabulary.of(ALPHABET, model, ["MInDS"])
-        assert text_of(decode(favoured, emissions)) == "PAY MINDS HERE"
+        hot = Vocabulary.of(ALPHABET, model, ["MInDS"])
+        assert text_of(decode(hot, emissions)) == "PAY MINDS HERE"
     assert text_of(decode(Vocabulary.of(ALPHABET, known), emissions)) != "PAY MINDS HERE"
     # And it does not appear where it was not said.
-    assert text_of(decode(favoured, hear("MY BILL IS MINE"))) == "MY BILL IS MINE"
+    assert text_of(decode(hot, hear("MY BILL IS MINE"))) == "MY BILL IS MINE"
 
 
 def test_a_hotword_that_cannot_be_spelt_is_named(known):
     with pytest.raises(OptionError, match="'바다쓰기'"):
         Vocabulary.of(ALPHABET, known, ["바다쓰기"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("O’Brien", "O'BRIEN"),
+        ("Jean-Luc", "LUC JEAN"),
+        ("Dr. Kim", "DR KIM"),
+        ("“Kim”", "KIM"),
+        ("bar;tab", "TAB BAR"),
+        ("bar，tab、kim", "BAR TAB KIM"),
+        ("Ｋｉｍ", "KIM"),
+        ("\u200bKim\ufeff", "KIM"),
+        ("Ki\u00adm –", "KIM"),
+    ],
+)
+def test_hotwords_are_taken_as_phones_type_them(typed, said):
+    wide = Alphabet(("", " ", *"ABCDEIJKLMNORTU'"), blank=0)
+    by_hand, known = Vocabulary.of(wide, None, [said]), Vocabulary.of(wide, None, [typed])
+    assert len(known.lexicon.bonus) == len(said.split())
+    for one, other in zip(known.lexicon, by_hand.lexicon, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_sign_that_the_model_spells_stays_in_its_hotwords():
+    signs = Alphabet(("", " ", *"aceujnl-"), blank=0)
+    assert len(Vocabulary.of(signs, None, ["Jean-Luc"]).lexicon.bonus) == 1
+
+
+@pytest.mark.parametrize("between", [",", ", ", ";", "，", "、", "؛", "،", " "])
+def test_hotwords_are_listed_with_the_commas_of_any_script(between):
+    assert favoured(f"Jean-Luc{between}Kim") == ["Jean-Luc", "Kim"]
+    assert favoured(f"{between} {between}") == []
 
 
 def test_a_language_model_for_another_alphabet_is_refused(tmp_path):

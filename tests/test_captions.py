@@ -73,6 +73,18 @@ def test_a_gap_is_asked_for_again():
     assert session.put(RATE, 30_000, pcm(babble(1)), False) == RATE
 
 
+def test_a_gap_ends_no_session_that_waits_for_sound():
+    session, second, heard = Session(), pcm(babble(1)), []
+    listener = threading.Thread(target=lambda: heard.extend(session.pieces()), daemon=True)
+    listener.start()
+    listener.join(0.1)  # it waits by now
+    assert session.put(RATE, RATE, second, False) == 0
+    listener.join(0.1)
+    assert session.put(RATE, 0, second, True) == RATE
+    listener.join(10)
+    assert [len(samples) for _, samples in heard] == [RATE]
+
+
 def test_more_than_can_be_listened_to_stays_in_the_browser():
     session, second = Session(), pcm(babble(1))
     arrived = [session.put(RATE, n * RATE, second, False) for n in range(60)]

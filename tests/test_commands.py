@@ -15,8 +15,10 @@ import tiny
 
 import asr_core.__main__ as commands
 import train
-from asr_core.errors import AsrError, OptionError
+from asr_core.errors import AsrError, AudioError, OptionError
 from asr_core.flags import parse
+from asr_core.presets import PRESETS
+from asr_core.transcript import Transcript, Word
 
 ROOT = Path(__file__).parents[1]
 LONG_NAME = "가" * 90  # 270 bytes, where file systems take 255
@@ -63,6 +65,50 @@ def test_transcribe_prints_one_transcript_a_file(run, model, folder):
     assert status == 0
     assert len(out.splitlines()) == 2
     assert "Loading weights" not in errors  # a bar for what takes a moment
+
+
+class Told:
+    """A recognizer of recordings named for what is to come of them."""
+
+    def transcribe_many(self, sources, return_errors):
+        assert return_errors
+        for source in sources:
+            name = Path(source).name
+            words = (Word("HELLO", 0.0, 0.4, 1.0), Word("THERE", 0.5, 1.0, 1.0))
+            if name == "broken.wav":
+                yield AudioError("broken.wav is not audio.")
+            else:
+                yield Transcript(() if name == "silent.wav" else words, 1.0, name)
+
+
+def test_what_is_printed_of_several_files_can_be_told_apart(run, monkeypatch):
+    monkeypatch.setattr(commands, "_recognizer", lambda options, model: Told())
+    files = ("a/talk.wav", "silent.wav", "broken.wav", "b/talk.wav")
+    status, out, errors = run("transcribe", *files)
+    assert status == 1
+    assert out == "a/talk.wav: HELLO THERE\nsilent.wav: \nb/talk.wav: HELLO THERE\n"
+    assert "broken.wav" in complaint(errors)
+    assert run("transcribe", files[0])[1] == "HELLO THERE\n"  # alone as it was
+
+    _, out, _ = run("transcribe", *files, "--format", "json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [each["path"] for each in objects] == list(files)
+    assert [each.get("text") for each in objects] == ["HELLO THERE", "", None, "HELLO THERE"]
+    assert objects[2]["error"] == "broken.wav is not audio."
+
+
+def test_a_recording_may_come_from_standard_input(run, model, folder, monkeypatch):
+    _, expected, _ = run("transcribe", folder / "a.wav", "--model", model)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper((folder / "a.wav").open("rb")))
+    status, out, _ = run("transcribe", "-", "--model", model)
+    assert (status, out) == (0, expected)
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt", "tsv"])
+def test_several_files_do_not_run_into_one(run, folder, format):
+    status, out, errors = run("transcribe", folder / "a.wav", folder / "b.wav", "--format", format)
+    assert (status, out) == (1, "")
+    assert "--output_dir" in complaint(errors)
 
 
 def test_json_of_transcribe_holds_what_a_transcript_holds(run, model, folder, tmp_path):
@@ -129,6 +175,7 @@ def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
     ("arguments", "expected"),
     [
         ("transcribe nothing.wav", ["nothing.wav", "does not exist"]),
+        ("transcribe https://x.org/talk.wav", ["talk.wav", "https://x.org", "download it first"]),
         ("transcribe a.wav --model no/such/model/here", ["no/such/model/here"]),
         ("transcribe a.wav --device tpu", ["'tpu'", "cpu"]),
         ("transcribe a.wav --dtype int4", ["'int4'", "float32"]),
@@ -199,6 +246,19 @@ def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
     assert "\n" not in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_help_of_training_tells_what_it_does_and_the_defaults_of_the_preset(capsys, preset):
+    with pytest.raises(SystemExit):
+        parse([*(["--preset", preset] if preset != "recommended" else []), "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Fine-tune a CTC model" in told
+    for name, value in PRESETS[preset].items():
+        _, _, about = told.partition(f" --{name} {name.upper()}")
+        shown = about or told.partition(f" --{name} ")[2]
+        assert shown.partition("(default: ")[2].startswith(f"{value})"), name
+    assert "WER" not in told.partition(" --patience")[2].partition(" --")[0]
 
 
 def test_flags_override_the_preset_and_the_rest_stays():

@@ -65,3 +65,13 @@ def test_vowel_signs_are_part_of_words():
 def test_the_same_words_written_apart_are_the_same():
     for said in ("café", "안녕하세요 여러분"):
         assert compare(unicodedata.normalize("NFD", said), said).wer == 0.0
+
+
+@pytest.mark.parametrize(
+    "heard", ["ışık istanbul", "IŞIK İSTANBUL", "işik istanbul", "Işık İstanbul".lower()]
+)
+def test_turkish_letters_i_are_alike_in_any_case(heard):
+    compared = compare("Işık İstanbul", heard)
+    assert (compared.wer, compared.cer) == (0.0, 0.0)
+    assert compare(heard, "IŞIK İSTANBUL").wer == 0.0
+    assert compare("ılık", "ılık").pairs == (("equal", "ılık", "ılık"),)  # shown as it was

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -81,10 +82,46 @@ def test_a_sentence_where_there_is_no_pause_can_still_be_read(place):
         assert cue.end - cue.start >= 400
 
 
+def test_a_word_that_is_a_little_too_long_takes_no_more_than_it_lacks():
+    go, the, end = Word("GO", 0, 0.3, 0.8), Word("THE", 10.3, 10.5, 0.8), Word("END", 10.5, 11, 0.8)
+    pause = Transcript((go, the, end), 12)
+    assert edited(pause, "GO THEY END").words == (go, Word("THEY", 10.3, 10.5, 1.0), end)
+    assert edited(pause, "GO THROUGH END").words == (go, Word("THROUGH", 10.15, 10.5, 1.0), end)
+    # Where nothing is free, from neighbours, and not from all of their time.
+    tight = Transcript((replace(go, start=10.0, end=10.3), the, end), 12)
+    before, new, after = edited(tight, "GO THROUGH END").words
+    assert (before.start, before.end) == (10.0, new.start) and before.end >= 10.1
+    assert (after.start, after.end) == (new.end, 11) and new.end - new.start == pytest.approx(0.35)
+
+
+def test_a_short_neighbour_moves_into_the_pause_beyond_it():
+    heard = (Word("A", 5.0, 5.04, 0.8), Word("B", 5.04, 5.1, 0.8))
+    words = edited(Transcript(heard, 5.1), "A BETTER").words
+    assert words == (Word("A", 4.76, 4.8, 0.8), Word("BETTER", 4.8, 5.1, 1.0))
+
+
 def test_a_word_said_again_and_again_is_corrected_at_once():
     many = Transcript(tuple(Word("NO", float(i), i + 0.5, 0.9) for i in range(3_000)), 3_000.0)
     corrected = " ".join("yes" if i % 3 else "no" for i in range(3_000))
     assert edited(many, corrected).text == corrected
+
+
+def test_one_word_corrected_among_many_alike_leaves_the_others_their_times():
+    said = random.Random(0).choices("ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE".split(), k=250)
+    heard = tuple(Word(text, float(i), i + 0.5, 0.9) for i, text in enumerate(said))
+    corrected = [*said[:125], "OH", *said[126:]]
+    words = edited(Transcript(heard, 250.0), " ".join(corrected)).words
+    assert words == (*heard[:125], Word("OH", 125.0, 125.5, 1.0), *heard[126:])
+
+
+def test_words_for_as_many_take_over_their_times_one_for_one():
+    words = edited(HEARD, "I OWN THAT BANK").words
+    assert words[1:3] == (Word("OWN", 1.0, 1.4, 1.0), Word("THAT", 1.5, 1.7, 1.0))
+    assert (words[0], words[3]) == (HEARD.words[0], HEARD.words[3])
+
+
+def test_two_words_made_one_get_the_time_of_both():
+    assert edited(HEARD, "I OWEDMY BANK").words[1] == Word("OWEDMY", 1.0, 1.7, 1.0)
 
 
 def test_words_where_none_were_heard():

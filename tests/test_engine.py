@@ -81,11 +81,11 @@ def test_the_environment_names_the_default_model(monkeypatch, loaded):
 
 
 def test_the_environment_names_the_precision(monkeypatch):
-    monkeypatch.setenv("ASR_DTYPE", "float16")
+    monkeypatch.setenv("ASR_DTYPE", " Float16 ")
     assert str(Engine("embedded").recognizer().hardware).endswith("float16")
     monkeypatch.setenv("ASR_DTYPE", "float17")
-    with pytest.raises(OptionError, match="dtype 'float17' is not one of auto"):
-        Engine("embedded").recognizer()
+    with pytest.raises(OptionError, match="ASR_DTYPE=float17 is not one of auto, float32"):
+        Engine("embedded")  # before there are visitors
 
 
 def test_wishes_name_nothing_on_the_server(monkeypatch, embedded):
@@ -93,8 +93,8 @@ def test_wishes_name_nothing_on_the_server(monkeypatch, embedded):
     engine = Engine("embedded")
     secret = Wish("", "../../secret", "etc, passwd")
     assert engine.listener(secret).language_model is None  # the model's own, and it has none
-    with pytest.raises(OptionError, match="the model has no /"):
-        engine.listener(Wish(hotwords="/etc/passwd"))
+    with pytest.raises(OptionError, match="the model has no 7"):
+        engine.listener(Wish(hotwords="/etc/passwd.7"))
     with pytest.raises(ModelError, match="not one of those offered"):
         engine.listener(Wish("../../secret"))
 

@@ -17,6 +17,7 @@ import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
+import asr_core.__main__ as commands
 from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
 from asr_core.scoring import bootstrap, compare
@@ -116,6 +117,21 @@ def test_rows_that_only_one_model_could_read_are_not_compared(processor, rows, t
     assert partly.utterances == 5
 
 
+def test_two_models_that_failed_on_different_rows_are_set_side_by_side_on_the_others(
+    processor, rows
+):
+    broken = AudioError("It is broken.")
+    one, other = (
+        evaluation.evaluate(Parrot(processor, *answers), rows)
+        for answers in ([broken, *HEARD[1:]], [*HEARD[:4], broken, HEARD[5]])
+    )
+    assert one.wer != other.wer
+    *_, last = evaluation.side_by_side(one, other).splitlines()
+    errors, words = 3, 14  # of "b", "c", "d" and "f"
+    assert last.startswith(f"On the 4 utterances that both heard: WER {errors / words:.3f} -> ")
+    assert f"-> {errors / words:.3f} (+0.000" in last
+
+
 def test_rows_without_a_transcript_are_named(processor, rows):
     empty = rows.map(
         lambda row, i: {"transcription": row["transcription"] if i > 1 else ""}, with_indices=True
@@ -133,6 +149,20 @@ def test_korean_is_compared_by_syllables(rows, letters):
     result = evaluation.evaluate(parrot, korean)
     assert (result.wer, result.cer) == (1.0, 1 / 5)
     assert result.rows[0].reference == "안녕하세요"
+
+
+def test_a_model_of_another_language_is_told_from_a_bad_one(
+    processor, rows, tuned, monkeypatch, caplog
+):
+    korean = rows.select([0]).map(lambda row: {"transcription": "안녕하세요 OK"})
+    parrot = Parrot(processor, "OKAY")
+    monkeypatch.setattr(commands, "_recognizer", lambda options, model: parrot)
+    monkeypatch.setattr(commands, "_rows", lambda options: korean)
+    with caplog.at_level("WARNING", "asr_core"):
+        assert commands.main(["evaluate", "--dataset", "korean"]) == 0
+    assert "parrot cannot spell much of this, 71% of the characters" in caplog.text
+    assert "--vocabulary data" in caplog.text
+    assert not tuned.warning
 
 
 def test_nothing_to_compare_is_an_error(processor, rows):

@@ -286,6 +286,22 @@ def test_numbers_of_ngrams_are_those_of_the_text():
     assert len(levels[2].word) == 6  # sab aba bab ab/s sba ba/s
 
 
+@pytest.mark.parametrize("order", ngrams.ORDERS)
+@pytest.mark.parametrize("written", ["hello", "hello there"])
+def test_a_text_shorter_than_the_order_makes_a_model_all_the_same(tmp_path, written, order):
+    path = tmp_path / "text.txt"
+    path.write_text(written)
+    model = language_model.build([path], tmp_path / "lm", order=order)
+    assert model.log_probability(written) > model.log_probability("goodbye now")
+    alphabet = Alphabet(("", " ", *"ehlort"), blank=0)
+    emissions = np.full((2 * len(written), len(alphabet.tokens)), -9.0, np.float32)
+    for i, letter in enumerate(written):
+        emissions[2 * i, alphabet.tokens.index(letter)] = emissions[2 * i + 1, 0] = 0.0
+    decoder = BeamDecoder(Vocabulary.of(alphabet, model), 0.02)
+    decoder.feed(emissions)
+    assert " ".join(word.text for word in decoder.finish()) == written
+
+
 def test_single_words_that_do_not_fit_are_refused(text, tmp_path):
     with pytest.raises(OptionError, match="do not hold the"):
         language_model.build([text], tmp_path / "lm", order=1, megabytes=0.0001)

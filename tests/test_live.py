@@ -10,8 +10,9 @@ import pytest
 from tiny import Ear, babble
 
 from asr_core import audio, data
+from asr_core.beam import BeamDecoder
 from asr_core.errors import AudioError
-from asr_core.recognizer import OVERLAP, WINDOW
+from asr_core.recognizer import OVERLAP, WINDOW, Recognizer
 
 
 def speak(session, samples: np.ndarray, piece: int = 1600, rate: int = 16_000) -> list:
@@ -33,11 +34,18 @@ def test_the_whole_equals_the_offline_transcript(seconds):
     assert session.finish().words == Ear().transcribe((16_000, sound)).words
 
 
+@pytest.fixture(scope="module")
+def fluent() -> Recognizer:
+    """The recognizer with the model that comes with the package, and with its language model."""
+    return Recognizer()
+
+
 @pytest.mark.parametrize("language_model", [True, False])
 @pytest.mark.parametrize(("seconds", "rate"), [(12, 16_000), (33, 16_000), (27, 48_000)])
-def test_a_real_model_hears_a_recording_as_it_hears_a_file(embedded, seconds, rate, language_model):
+def test_a_real_model_hears_a_recording_as_it_hears_a_file(fluent, seconds, rate, language_model):
     sound = talk(seconds, rate)
-    recognizer = embedded.using(language_model)
+    recognizer = fluent.using(language_model)
+    assert isinstance(recognizer.decoder(), BeamDecoder) == language_model
     session = recognizer.live()
     speak(session, sound, piece=rate // 5, rate=rate)
     said, offline = session.finish().words, recognizer.transcribe((rate, sound)).words

@@ -121,6 +121,15 @@ def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):
     assert "is no model that this made" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", ["export --checkpoint", "average --output out"])
+def test_a_recipe_names_a_folder_that_is_not_there(arguments, tmp_path, capsys):
+    from asr_core.recipe import __main__ as recipe
+
+    missing = str(tmp_path / "none")
+    assert recipe.main([*arguments.split(), missing]) == 1
+    assert capsys.readouterr().err.startswith(f"recipe: {missing} does not exist: ")
+
+
 def test_some_batches_hold_half_a_minute_of_joined_utterances(corpora, tmp_path):
     from asr_core.recipe import pretrain
     from asr_core.recipe.batches import Batches

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -43,6 +44,13 @@ def test_sdk_version_and_requirement_agree():
 def test_models_and_datasets_are_the_defaults_of_the_code():
     assert FRONT["models"] == [models.DEFAULT]
     assert FRONT["datasets"] == [PRESETS["recommended"]["dataset"]]
+
+
+def test_readme_tells_the_licences_of_the_code_and_of_the_embedded_model():
+    card = (models.EMBEDDED_FOLDER / "README.md").read_text(encoding="utf-8")
+    said = (ROOT / "README.md").read_text(encoding="utf-8").split("## Licence")[1]
+    for licence in (FRONT["license"], yaml.safe_load(card.split("---")[1])["license"]):
+        assert re.sub("[ -]", "", licence) in re.sub("[ -]", "", said.lower())
 
 
 def test_every_package_that_is_imported_is_pinned():
@@ -154,3 +162,26 @@ def test_readme_tells_how_to_host_in_five_lines():
     assert "ZeroGPU" in section
     for variable in ("ASR_MODEL", "ASR_MODELS", "GRADIO_TEMP_DIR"):
         assert f"`{variable}`" in section
+
+
+def test_the_command_of_readme_uploads_a_clean_copy_to_a_space(monkeypatch, tmp_path):
+    from huggingface_hub import HfApi
+    from huggingface_hub.cli.hf import app
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (copy, command), *others = re.findall(r"`git clone \. (\S+) && hf (.+?)`", text)
+    made, sent = [], []
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    Path(copy).mkdir()
+    repository = SimpleNamespace(repo_id="YOU/SPACE")
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, **to: made.append(to) or repository)
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **what: sent.append(what) or "done")
+    app(command.split(), standalone_mode=False)
+    assert not others
+    assert (made[0]["repo_type"], made[0]["space_sdk"]) == ("space", "gradio")
+    (sent,) = sent
+    assert sent["repo_type"] == "space" and sent["path_in_repo"] == "."
+    # A clone beside the working directory: neither environments nor models nor recordings in it.
+    assert Path(sent["folder_path"]).resolve() == tmp_path / "space"

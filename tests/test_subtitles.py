@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -77,6 +78,23 @@ def test_two_lines_are_of_about_equal_length():
     assert abs(len(cue.lines[0]) - len(cue.lines[1])) <= 6
 
 
+@pytest.mark.parametrize("text", ["가나다라", "かな漢字", "ＷＩＤＥ"])
+def test_wide_characters_fill_a_line_sooner(text):
+    talk = spoken(*((text, i * 0.1, i * 0.1 + 0.1) for i in range(9)), duration=2)
+    assert [len(line) for cue in cues(talk) for line in cue.lines] == [14, 14, 14]
+    whole = spoken((text * 9, 0.0, 3.0), duration=3)
+    assert [len(line) for cue in cues(whole) for line in cue.lines] == [16, 16, 4]
+
+
+@pytest.mark.parametrize("word", ["ก็น้ำที่", "को", "か\u3099"])
+def test_a_long_word_is_never_cut_before_a_mark(word):
+    talk = spoken(("x" + word * 40, 0.0, 6.0), duration=6)
+    lines = [line for cue in cues(talk) for line in cue.lines]
+    assert "".join(lines) == talk.text
+    firsts = [unicodedata.normalize("NFKD", line)[0] for line in lines]
+    assert not [c for c in firsts if unicodedata.category(c).startswith("M")]
+
+
 def test_markup_in_a_word_cannot_break_a_player():
     talk = spoken(("<b>A&B-->", 0.0, 1.0), duration=2)
     assert "&lt;b&gt;A&amp;B--&gt;" in render(talk, "vtt")
@@ -85,6 +103,11 @@ def test_markup_in_a_word_cannot_break_a_player():
 def test_a_table_has_one_row_for_each_cue():
     talk = spoken(("ONE", 0.0, 0.4), ("TWO", 3.0, 3.4), duration=3.4)
     assert render(talk, "tsv") == "start\tend\ttext\n0\t1000\tONE\n3000\t3400\tTWO\n"
+
+
+def test_no_space_comes_into_a_long_word_in_a_table():
+    talk = spoken(("x" * 60, 0.0, 5.0), ("YES", 5.0, 5.2), duration=6)
+    assert render(talk, "tsv") == f"start\tend\ttext\n0\t5200\t{'x' * 60} YES\n"
 
 
 def test_json_holds_all_of_the_transcript():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -14,14 +16,23 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio import route_utils
 from gradio.state_holder import StateHolder
+from starlette.requests import ClientDisconnect
 
 import app
 from asr_core import page
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
-from asr_core.visitors import OURS, forget, remember_files_of_assistants, sweep
+from asr_core.visitors import (
+    OURS,
+    drop_broken_uploads,
+    drop_parts,
+    forget,
+    remember_files_of_assistants,
+    sweep,
+)
 
 
 def test_programs_and_closed_tabs_are_forgotten_in_time():
@@ -115,15 +126,47 @@ def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_p
     assert (tmp_path / f"{OURS}own").stat().st_mtime > time.time() - 60  # others leave it alone
 
 
+def test_an_upload_that_never_became_whole_is_deleted_in_time_and_nothing_else(tmp_path):
+    for name in ("broken", "coming", "abc/whole.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("sound")
+        if name != "coming":
+            os.utime(tmp_path / name, (0, 0))
+    drop_parts(tmp_path, keep=3600)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"coming", "abc/whole.wav"}  # gradio knows of the last and deletes it itself
+
+
+@pytest.mark.parametrize("reason", [ClientDisconnect(), OSError(errno.ENOSPC, "disk full")])
+def test_an_upload_that_breaks_off_is_deleted_at_once(tmp_path, monkeypatch, reason):
+    monkeypatch.setattr(route_utils, "GradioMultiPartParser", route_utils.GradioMultiPartParser)
+    drop_broken_uploads()
+    there = []
+
+    async def stream():
+        yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nsound'
+        there.extend(tmp_path.iterdir())
+        raise reason
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    request = SimpleNamespace(headers=headers, stream=stream)
+    with pytest.raises(type(reason)):
+        asyncio.run(route_utils.upload_fn(request, tmp_path, 1000, None))
+    assert there and not list(tmp_path.iterdir())
+
+
 def test_what_a_run_keeps_of_visitors_goes_with_it(tmp_path):
     """In a process of its own, as it changes where temporary files are."""
     killed = tmp_path / "temporary" / f"{OURS}killed" / "asr-lesson-1"
     killed.mkdir(parents=True)
     os.utime(killed.parent, (0, 0))
     code = (
-        "import os, tempfile\n"
+        "import os, tempfile, time\n"
         "from asr_core.visitors import folders_of_this_run\n"
-        "folders_of_this_run(every=3600, keep=3600)\n"
+        "folders_of_this_run(every=0.01, keep=3600)\n"
+        "broken = tempfile.mkstemp(dir=os.environ['GRADIO_TEMP_DIR'])[1]\n"
+        "os.utime(broken, (0, 0))\n"
+        "while os.path.exists(broken): time.sleep(0.01)\n"
         "for place in (os.environ['GRADIO_TEMP_DIR'], None):\n"
         "    print(tempfile.mkstemp(dir=place)[1])\n"
     )
@@ -134,6 +177,7 @@ def test_what_a_run_keeps_of_visitors_goes_with_it(tmp_path):
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     upload, lesson = (Path(line) for line in ran.stdout.split())
     assert upload.is_relative_to(tmp_path / "uploads")

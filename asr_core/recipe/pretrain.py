@@ -255,25 +255,30 @@ def pretrain(
 
 
 def export(checkpoint: Path, output: Path) -> None:
-    """Put a checkpoint of a run, from when the rotation is gone, into the form that is shipped."""
-    model = Wav2Vec2ForCTC.from_pretrained(checkpoint, config=config(), dtype=torch.float32)
-    save(model, processor(output), output)
+    """Put a checkpoint of a run, from when the rotation is gone, into the form that is shipped.
+
+    Raises DataError where it is no model that this made."""
+    save(_load(checkpoint), processor(output), output)
 
 
 def average(folders: list[Path], output: Path) -> None:
     """The mean of models of which one began as the other, into `output`: it spells better than
     either (Wortsman et al., 2022). Raises DataError where one is no model that this made."""
-    states = []
-    for folder in folders:
-        try:
-            given = Wav2Vec2ForCTC.from_pretrained(folder, config=config(), dtype=torch.float32)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{folder} is no model that this made: {error}") from error
-        states.append(given.state_dict())
+    states = [_load(folder).state_dict() for folder in folders]
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
     model = Wav2Vec2ForCTC(config())
     model.load_state_dict(mean)
     save(model, processor(output), output)
+
+
+def _load(folder: Path) -> Wav2Vec2ForCTC:
+    if not folder.is_dir():
+        raise DataError(f"{folder} does not exist: give the folder of a model that this made.")
+    try:
+        return Wav2Vec2ForCTC.from_pretrained(folder, config=config(), dtype=torch.float32)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{folder} is no model that this made: {reason}") from error
 
 
 def save(model: Wav2Vec2ForCTC, prepared: Wav2Vec2Processor, output: Path) -> None:
