@@ -317,7 +317,12 @@ class Recognizer:
     def _in_full(
         self, emissions: np.ndarray, samples: np.ndarray, left_out: list[tuple[int, int]]
     ) -> np.ndarray:
-        """The emissions of all of a window."""
+        """The emissions of all of a window. Raises ModelError when they are no numbers."""
+        if np.isnan(emissions).any():
+            raise ModelError(
+                f"{self.name} answers with what are not numbers on {self.hardware}: "
+                "try --dtype float32, or another model."
+            )
         if max(samples.max(), -samples.min()) < SILENCE:
             # A model that has never heard silence spells it out.
             emissions[:] = -np.inf

@@ -85,6 +85,20 @@ KOREAN = {
     ),
     "No words were recognised in {name}.": "{name}: 알아들은 낱말이 없습니다.",
     "{name} cannot be transcribed: {reason}.": "{name}: 받아쓰지 못했습니다({reason}).",
+    "{model} answers with what are not numbers on {hardware}: try --dtype float32, or another "
+    "model.": (
+        "{model}: {hardware}에서 수가 아닌 값을 내놓습니다. --dtype float32로 해 보거나 다른 "
+        "모델을 고르세요."
+    ),
+    "The path of the recording is empty: give that of a file.": (
+        "녹음의 경로가 비어 있습니다. 파일의 경로를 주세요."
+    ),
+    "{name} is an address, and none is fetched here: download it first.": (
+        "{name}: 주소에서는 가져오지 않습니다. 먼저 내려받으세요."
+    ),
+    "ASR_DTYPE={wish} is not one of {known}.": (
+        "ASR_DTYPE={wish}: {known} 가운데 하나가 아닙니다."
+    ),
     "{seconds} seconds of sound are too much for the memory that is free on {device}: end other "
     "programs there, or choose another --device.": (
         "{device}에 남은 메모리로는 소리 {seconds}초를 들을 수 없습니다. 거기에서 도는 다른 "

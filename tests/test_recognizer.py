@@ -16,7 +16,7 @@ from tiny import Ear, babble
 
 from asr_core import Recognizer, page
 from asr_core.audio import load
-from asr_core.errors import AsrError, AudioError
+from asr_core.errors import AsrError, AudioError, ModelError
 from asr_core.models import EMBEDDED_FOLDER
 
 
@@ -241,6 +241,13 @@ def test_silence_within_speech_is_not_spelt_out(recognizer):
     sound = np.concatenate([noise(5.0), np.zeros(60 * 16_000, np.float32), noise(5.0)])
     said = recognizer.transcribe((16_000, sound))
     assert not [word for word in said.words if word.start > 25 and word.end < 45]
+
+
+def test_a_model_that_answers_with_no_numbers_is_told(tiny):
+    broken = Recognizer(str(tiny), dtype="float32", language_model="none")
+    torch.nn.init.constant_(broken.pipeline.model.lm_head.bias, torch.nan)
+    with pytest.raises(ModelError, match="not numbers on cpu, float32: try"):
+        broken.transcribe((16_000, noise(1.0)))
 
 
 @pytest.mark.parametrize("language_model", [False, True])
