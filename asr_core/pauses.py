@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-PAUSE = 1.5  # seconds
-MARGIN = 0.5  # of them, on the sides where something is said, that are heard
+PAUSE = 2.0  # seconds
+MARGIN = 0.7  # of them, on the sides where something is said, that are heard
 FAINT = 0.03  # of the loudest frame: a pause is below that (30 dB)
 STEADY = 3.0  # times the quietest frames: below that it is hiss (10 dB)
 SILENT = 3e-4  # root mean square (of 1.0, so -70 dBFS) that is silence in any case
