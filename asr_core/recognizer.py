@@ -296,7 +296,8 @@ class Recognizer:
     def forward(self, batch: list[np.ndarray]) -> list[np.ndarray]:
         """The emissions of windows, each (samples,) at `rate`: one turn's work.
 
-        Where nothing is heard `together`, they are of equal length.
+        Long `pauses` in them are not heard. Where nothing is heard `together`, they are of equal
+        length.
         """
         left_out = [pauses.found(samples, self.hop, self.rate) for samples in batch]
         heard = [
