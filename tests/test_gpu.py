@@ -11,7 +11,7 @@ import torch
 from sounds import encode
 
 from asr_core import Recognizer, data
-from asr_core.recognizer import EmissionPipeline
+from asr_core.emissions import EmissionPipeline
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 SECONDS = (3.0, 0.06, 1.2, 2.5, 25.0, 0.7, 1.2, 4.1)

@@ -11,8 +11,9 @@ import pytest
 from tiny import Ear, babble, processor, wav2vec2
 
 from asr_core import Recognizer, data, models
+from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AudioError
-from asr_core.recognizer import LONG_ABREAST, EmissionPipeline
+from asr_core.recognizer import LONG_ABREAST
 from asr_core.together import Together
 from asr_core.transcript import Transcript
 
