@@ -76,11 +76,57 @@ def test_speed_is_changed_as_by_the_resampler(speed):
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])
 def test_voices_are_changed_as_one_by_one(factor):
-    sound = sentence(1.0)
-    (row,) = waves.change_voices(torch.from_numpy(sound)[None], torch.tensor([factor])).numpy()
+    sound, factors = sentence(1.0), torch.full((1, waves.KNOTS), factor)
+    (row,) = waves.change_voices(torch.from_numpy(sound)[None], factors).numpy()
     expected = augmentation.change_voice(sound, RATE, factor)
     assert loudness(row - expected, expected) < -60
     assert (loudness(row - sound, sound) < -60) == (factor == 1.0)
+
+
+def test_some_rows_are_by_other_people_of_whom_no_two_are_alike():
+    torch.manual_seed(0)
+    sound = torch.from_numpy(sentence(1.0)).expand(10, -1)
+    changed = waves.voices(sound, 0.7)
+    others = [loudness((row - sound[0]).numpy(), sound[0].numpy()) > -30 for row in changed]
+    assert others == 7 * [True] + 3 * [False]
+    assert loudness((changed[0] - changed[1]).numpy(), sound[0].numpy()) > -30
+    torch.testing.assert_close(waves.voices(sound, 0.0), sound)
+
+
+def test_formants_stand_out_more_or_less():
+    sound, factors = torch.from_numpy(sentence(1.0))[None], torch.ones(1, waves.KNOTS)
+
+    def height(sharpness: float) -> torch.Tensor:
+        made = waves.change_voices(sound, factors, torch.full((1, 1, 1), sharpness))[0]
+        spectrum = torch.stft(made, 512, window=torch.hann_window(512), return_complex=True)
+        decibels = 20 * torch.log10(spectrum.abs().mean(1) + 1e-6)
+        return decibels.max() - decibels.median()
+
+    assert height(0.7) + 2 < height(1.0) < height(1.3) - 2
+
+
+def test_every_second_row_hisses_as_far_below_speech_as_it_shall():
+    torch.manual_seed(0)
+    counts = torch.full((400,), 8000)
+    sound = waves.blank(0.1 * torch.randn(400, 10_000), counts)
+    added = waves.hissing(sound, counts) - sound
+    assert not added[1::2].any()
+    decibels = -10 * torch.log10(added[::2].square().mean(1) / 0.01)
+    assert 9.5 < decibels.min() < 13 and 47 < decibels.max() < 50.5
+    assert (added[::2, 8000:].std(1) > 0).all()  # in pauses too
+    power = torch.fft.rfft(added[::2]).abs().square()
+    low = power[:, 100:1000].sum(1) / power[:, 100:].sum(1)  # below 1.6 kHz, of 8
+    assert low.min() < 0.25 and low.max() > 0.6  # white, and pink
+
+
+def test_the_hiss_of_a_cpu_is_the_same():
+    low = []
+    for seed in range(20):
+        noise = batches.hiss(10_000, np.random.default_rng(seed))
+        power = np.abs(np.fft.rfft(noise)) ** 2
+        low.append(power[100:1000].sum() / power[100:].sum())
+        assert np.square(noise).mean() == pytest.approx(1, rel=1e-3)
+    assert min(low) < 0.3 and max(low) > 0.55
 
 
 def test_microphones_like_some_bands_and_telephones_are_narrow():

@@ -28,8 +28,12 @@ def main(argv: list[str] | None = None) -> int:
     speech.add_argument("--hours", type=float, default=20.0)
     speech.add_argument("--first", type=int, default=0, help="number of the first shard: its seed")
     speech.add_argument("--processes", type=int)
-    speech.add_argument(
+    whose = speech.add_mutually_exclusive_group()
+    whose.add_argument(
         "--kokoro", type=Path, help="folder of voices: speak with these (see recipe/kokoro.py)"
+    )
+    whose.add_argument(
+        "--accents", action="store_true", help="espeak-ng and flite, in accents that nobody has"
     )
 
     train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")
@@ -91,6 +95,7 @@ def _run(options: argparse.Namespace, settings: type) -> None:
             options.processes,
             options.first,
             options.kokoro,
+            options.accents,
         )
     elif options.command == "pretrain":
         from asr_core.recipe.pretrain import pretrain

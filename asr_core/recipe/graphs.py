@@ -130,7 +130,7 @@ class Lane:
                 training.store, *self.pieces, self.speeds, self.counts, self.length
             )
             sound = waves.voices(sound, training.recipe.changed_share)
-            sound = waves.hissing(sound)
+            sound = waves.hissing(sound, self.counts)
             sound = waves.elsewhere(sound, self.counts, training.noises, training.shares)
             sound = waves.normalized(sound, self.counts)
             count = int(frames(torch.tensor(self.length)))

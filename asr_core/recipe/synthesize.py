@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import soundfile as sf
 
 from asr_core.errors import DataError
-from asr_core.recipe import voices
+from asr_core.recipe import accents, voices
 from asr_core.recipe.kokoro import Kokoro
 
 log = logging.getLogger("asr_core")
@@ -70,7 +70,7 @@ def sentences(folder: Path) -> dict[str, list[str]]:
 
 
 def shard(seed: int, texts: dict[str, list[str]], path: Path, speakers=voices) -> float:
-    """Write one shard, spoken by `voices` or by a `Kokoro`; returns its seconds of speech."""
+    """Write one shard, spoken by `voices`, `accents` or a `Kokoro`; returns its seconds."""
     rng = random.Random(seed)
     rows, seconds = [], 0.0
     names = list(texts)
@@ -109,11 +109,13 @@ def synthesize(
     processes: int | None = None,
     first: int = 0,
     kokoro: Path | None = None,
+    accented: bool = False,
 ) -> None:
     """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there.
 
     Shards are numbered from `first` on: other numbers are other sentences and other voices. With
-    `kokoro`, the folder of its voices, all of it is spoken by these.
+    `kokoro`, the folder of its voices, all of it is spoken by these; if `accented`, in
+    `accents` that nobody has.
     """
     texts = sentences(text)
     if not texts:
@@ -122,10 +124,10 @@ def synthesize(
         Kokoro(kokoro)  # what is missing is told here: a pool would begin its processes for ever
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
-    with multiprocessing.Pool(processes, _adopt, (texts, kokoro)) as pool:
+    with multiprocessing.Pool(processes, _adopt, (texts, kokoro, accented)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
         seeds = range(first, first + math.ceil(hours * 6))
-        name = "kokoro" if kokoro else "synthetic"
+        name = "kokoro" if kokoro else "accented" if accented else "synthetic"
         jobs = [(seed, output / f"{name}-{seed:05d}.parquet") for seed in seeds]
         for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds
@@ -138,10 +140,10 @@ _texts: dict[str, list[str]] = {}
 _speakers: dict[str, object] = {"": voices}
 
 
-def _adopt(texts: dict[str, list[str]], kokoro: Path | None) -> None:
+def _adopt(texts: dict[str, list[str]], kokoro: Path | None, accented: bool) -> None:
     _texts.update(texts)
-    if kokoro:
-        _speakers[""] = Kokoro(kokoro)
+    if kokoro or accented:
+        _speakers[""] = Kokoro(kokoro) if kokoro else accents
 
 
 def _shard(job: tuple[int, Path]) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import io
 import random
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ import soxr
 from asr_core.errors import DataError
 
 INSTALL = "`apt-get install espeak-ng flite festival`, and what `recipe/voices.py` says."
+# flite's pace is another where it has not written out the phonemes itself: what makes up for it.
+WRITTEN_OUT = {"kal16": 0.8}
 SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 
 
@@ -80,7 +83,10 @@ def draw(rng: random.Random, voices: list[Voice] = TRAIN) -> Voice:
 
 
 def speak(text: str, voice: Voice) -> np.ndarray:
-    """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`."""
+    """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`.
+
+    espeak-ng and flite speak phonemes, too, in double brackets: `[[h|@|l|oU w|3:|l|d]]`.
+    """
     if voice.engine == "pico":
         samples, rate = _pico(text, voice), SAMPLE_RATE
     elif voice.engine == "hibari":
@@ -89,11 +95,7 @@ def speak(text: str, voice: Voice) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "speech.wav")
             run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
-            command, script = run(text, voice, path)
-            try:
-                subprocess.run(command, input=script.encode(), check=True, capture_output=True)
-            except FileNotFoundError as error:
-                raise DataError(f"{command[0]} is not here: {INSTALL}") from error
+            _run(*run(text, voice, path))
             samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
     return as_heard(samples, rate)
 
@@ -105,6 +107,22 @@ def as_heard(samples: np.ndarray, rate: float) -> np.ndarray:
     return samples * (0.5 / peak) if peak else samples
 
 
+def phonemes(text: str, voice: Voice) -> str:
+    """How a `voice` of espeak-ng or flite would say `text`: see `accents`."""
+    if voice.engine == "flite":
+        said = _run(["flite", "-voice", voice.name, "-ps", "-t", text, "-o", "none"], "").split()
+        return "|".join(said).replace("|pau|", "\n").replace("pau|", "").replace("|pau", "")
+    return _run(["espeak-ng", "-q", "-x", "--sep=|", "-v", voice.name], text)
+
+
+def _run(command: list[str], script: str) -> str:
+    try:
+        made = subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{command[0]} is not here: {INSTALL}") from error
+    return made.stdout.decode(errors="replace")
+
+
 def _espeak(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
     pace, pitch = round(165 * voice.speed), round(50 * voice.pitch)
     return ["espeak-ng", "-v", voice.name, "-s", str(pace), "-p", str(pitch), "-w", str(path)], text
@@ -112,9 +130,13 @@ def _espeak(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
 
 def _flite(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
     # flite's voices carry their own mean pitch; only the pace can be changed without breaking it.
-    stretch = f"duration_stretch={1 / voice.speed:.3f}"
+    said, pace = ["-t", text], voice.speed
+    if text.startswith("[["):
+        phones = re.sub(r"\W+", " ", text.replace(",", " pau "))
+        said, pace = ["-p", f"pau {phones} pau"], pace * WRITTEN_OUT.get(voice.name, 1.4)
+    stretch = f"duration_stretch={1 / pace:.3f}"
     command = ["flite", "-voice", voice.name, "--setf", stretch, "-o", str(path)]
-    return [*command, "-t", text], ""
+    return [*command, *said], ""
 
 
 def _festival(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:

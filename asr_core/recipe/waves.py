@@ -16,12 +16,15 @@ import torch
 from torch.nn import functional as F
 
 from asr_core.augmentation import THROAT
-from asr_core.recipe.batches import FACTORS, HISS, SAMPLE_RATE
+from asr_core.recipe.batches import FACTORS, HISS, LOW, SAMPLE_RATE
 
 TAPS = 8  # samples of which one between them is made
 SIZE, HOP = 512, 128  # samples of which `change_voices` looks at the spectrum, and from one to next
 ECHO = 8192  # samples: what rings longer is cut
 BANDS = 16  # of a microphone
+KNOTS = 6  # frequencies between which `change_voices` goes from one factor to the next
+OWN = (0.92, 1.09)  # of factors, apart from those of size
+SHARPNESS = (0.75, 1.3)
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,14 @@ def blank(sound: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     return torch.where(inside, sound, 0.0)
 
 
-def change_voices(sound: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """As of people whose vocal tracts are shorter by `factors`: see `augmentation.change_voice`."""
+def change_voices(
+    sound: torch.Tensor, factors: torch.Tensor, sharpness: torch.Tensor | float = 1.0
+) -> torch.Tensor:
+    """As of people whose vocal tracts are shorter by `factors`: see `augmentation.change_voice`.
+
+    These, of shape (rows, KNOTS), lie evenly on the mel scale, as no two people's vowels differ by
+    one factor alone. Formants stand out `sharpness` (rows, 1, 1) times as much, in decibels.
+    """
     window = torch.hann_window(SIZE, device=sound.device)
     frames = F.pad(sound, (SIZE, SIZE)).unfold(1, SIZE, HOP) * window
     spectrum = torch.fft.rfft(frames)
@@ -78,11 +87,14 @@ def change_voices(sound: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     cepstrum[..., late : SIZE - late + 1] = 0
     envelope = torch.fft.rfft(cepstrum).real
     last = SIZE // 2
-    bins = torch.arange(last + 1, device=sound.device) / factors[:, None]
+    bins = torch.arange(last + 1, device=sound.device)
+    bins = bins / (factors @ _between(bins * (SAMPLE_RATE / SIZE), KNOTS))
     below = bins.clamp(max=last).floor().clamp(max=last - 1)
     part = (bins.clamp(max=last) - below)[:, None]
     below = below.long()[:, None].expand_as(envelope)
     moved = (1 - part) * envelope.gather(2, below) + part * envelope.gather(2, below + 1)
+    level = moved.mean(2, keepdim=True)
+    moved = level + sharpness * (moved - level)
     frames = torch.fft.irfft(spectrum * torch.exp(moved - envelope)) * window
     length = SIZE + HOP * (frames.shape[1] - 1)
     made = F.fold(frames.transpose(1, 2), (1, length), (1, SIZE), stride=(1, HOP)).flatten(1)
@@ -98,10 +110,15 @@ def microphones(rows: int, frequencies: torch.Tensor, share: float) -> torch.Ten
     band = torch.arange(BANDS, device=device) - missing
     is_missing = (band == 0) | (band == 1)
     decibels = torch.where(is_missing & _some(rows, 0.5, device), -30.0, decibels)
-    mel = torch.log1p(frequencies / 700)
-    places = mel / math.log1p(SAMPLE_RATE / 2 / 700) * (BANDS - 1)
-    between = (1 - (places - torch.arange(BANDS, device=device)[:, None]).abs()).clamp(min=0)
-    return torch.where(_some(rows, share, device), 10 ** (decibels @ between / 20), 1.0)
+    decibels = decibels @ _between(frequencies, BANDS)
+    return torch.where(_some(rows, share, device), 10 ** (decibels / 20), 1.0)
+
+
+def _between(frequencies: torch.Tensor, count: int) -> torch.Tensor:
+    """How much of each of `count` values, even on the mel scale, there is at `frequencies`."""
+    mel = torch.log1p(frequencies / 700) / math.log1p(SAMPLE_RATE / 2 / 700)
+    places = torch.arange(count, device=frequencies.device)[:, None]
+    return (1 - (mel * (count - 1) - places).abs()).clamp(min=0)
 
 
 def rooms(rows: int, share: float, device: torch.device) -> torch.Tensor:
@@ -155,17 +172,27 @@ def elsewhere(
 
 
 def voices(sound: torch.Tensor, share: float) -> torch.Tensor:
-    """Some rows by other people."""
-    factors = torch.empty(len(sound), device=sound.device).uniform_(*FACTORS)
-    changed = change_voices(sound, factors)
-    return torch.where(_some(len(sound), share, sound.device), changed, sound)
+    """The first rows, which are any, by other people."""
+    device, count = sound.device, round(share * len(sound))
+    size = torch.empty(count, 1, device=device).uniform_(*FACTORS)
+    own = torch.empty(count, KNOTS, device=device).uniform_(*OWN)
+    sharpness = torch.empty(count, 1, 1, device=device).uniform_(*SHARPNESS)
+    changed = change_voices(sound[:count], size * own, sharpness) if count else sound[:0]
+    return torch.cat([changed, sound[count:]])
 
 
-def hissing(sound: torch.Tensor) -> torch.Tensor:
-    """Every second row with what its microphone adds, in pauses too."""
-    decibels = torch.empty(len(sound), 1, device=sound.device).uniform_(*HISS)
-    gains = torch.where(_some(len(sound), 0.5, sound.device), 10 ** (decibels / 20), 0.0)
-    return sound + gains * torch.randn_like(sound)
+def hissing(sound: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Every second row with what its microphone and its line add, in pauses too: see `hiss`."""
+    heard, some = sound.clone(), sound[::2]
+    decibels = torch.empty(len(some), 1, device=sound.device).uniform_(*HISS)
+    speech = torch.sqrt(some.square().sum(1, keepdim=True) / counts[::2, None])
+    frequencies = torch.linspace(0, SAMPLE_RATE / 2, sound.shape[1] // 2 + 1, device=sound.device)
+    slope = torch.rand(len(some), 1, device=sound.device)
+    gains = torch.clamp(frequencies, min=LOW) ** -slope
+    noise = torch.fft.irfft(torch.fft.rfft(torch.randn_like(some)) * gains, sound.shape[1])
+    noise /= noise.square().mean(1, keepdim=True).sqrt()
+    heard[::2] += noise * speech * 10 ** (-decibels / 20)
+    return heard
 
 
 def normalized(sound: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
