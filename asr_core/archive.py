@@ -135,7 +135,7 @@ def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Jo
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
     """Names without their endings, where that leaves them apart, also for who ignores case."""
-    kept = {name: Path(name).stem for name in names}
+    kept = {name: "stdin" if name == "-" else Path(name).stem for name in names}
     while True:
         taken = Counter(short.casefold() for short in kept.values())
         again = [name for name in names if taken[kept[name].casefold()] > 1 and kept[name] != name]

@@ -15,11 +15,9 @@ from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
 from asr_core.ngrams import SPECIAL
-from asr_core.text import Spelling, is_turkic, lowered, normalize
+from asr_core.text import Spelling, favoured, is_turkic, lowered, normalize
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
-# Commas and semicolons of the scripts that people type.
-BETWEEN = str.maketrans(dict.fromkeys(",;،؛՝፣፤、，；､", " "))
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
 RAREST = 1e-4  # share of a token that is hardly ever heard
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
@@ -84,11 +82,6 @@ class Vocabulary:
             weights,
             language_model.begin if language_model else search.EMPTY,
         )
-
-
-def favoured(text: str) -> list[str]:
-    """The hotwords in a text as people type it: with commas, semicolons or spaces between them."""
-    return text.translate(BETWEEN).split()
 
 
 def _affordable(hotwords: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ from asr_core.audio import SILENCE, Recording, Source, name_of
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AsrError, AudioError, ModelError
+from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
 from asr_core.turns import Turns, all_cores
@@ -105,7 +106,7 @@ class Recognizer:
         Costs no memory for the model, and nothing at all where nothing changes. Raises OptionError
         when a hotword cannot be spelt.
         """
-        if (language_model or not self.language_model) and not hotwords.replace(",", " ").split():
+        if (language_model or not self.language_model) and not favoured(hotwords):
             return self
         twin = copy.copy(self)
         twin.language_model = self.language_model if language_model else None
@@ -114,12 +115,12 @@ class Recognizer:
 
     def _known(self, hotwords: str):
         """What a beam search must know; None where a greedy search does."""
-        favoured = hotwords.replace(",", " ").split()
-        if not favoured and not self.language_model:
+        wanted = favoured(hotwords)
+        if not wanted and not self.language_model:
             return None
         from asr_core.lexicon import Vocabulary
 
-        return Vocabulary.of(self.alphabet, self.language_model, favoured)
+        return Vocabulary.of(self.alphabet, self.language_model, wanted)
 
     def transcribe(self, source: Source | None) -> Transcript:
         """What is said in `source`: a path, bytes, a file object, or (sample rate, samples).

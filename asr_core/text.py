@@ -24,6 +24,8 @@ _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 _JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are different characters
 
 PAUSES = ".,?!。、।॥؟،؛"  # as NFKC leaves them; models that spell these keep punctuation
+# Commas and semicolons of the scripts that people type.
+COMMAS = str.maketrans(dict.fromkeys(",;،؛՝፣፤、，；､", " "))
 ZERO_WIDTH_SPACE = "\u200b"
 
 # Who spells with these has two letters i, of which one has no dot as a capital either.
@@ -156,6 +158,11 @@ def is_turkic(characters: Iterable[str]) -> bool:
     small = {"ı" if c == "İ" else c.lower() for c in characters if c.isalpha() and c != "I"}
     foreign = [c for c in small - TURKIC if not c.isascii()]
     return small >= TURKIC and len(foreign) <= MOST_FOREIGN
+
+
+def favoured(hotwords: str) -> list[str]:
+    """The hotwords in what people type: with commas, semicolons or spaces between them."""
+    return hotwords.translate(COMMAS).split()
 
 
 def unknown(transcripts: Iterable[str], tokenizer: Any) -> Counter[str]:

@@ -13,8 +13,8 @@ from asr_core import language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
-from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary, favoured
-from asr_core.text import decompose
+from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
+from asr_core.text import decompose, favoured
 
 FRAME = 0.02
 ALPHABET = Alphabet(("", "", " ", *"ABCDEGHIKLMNOPRSTUWY'"), blank=0)

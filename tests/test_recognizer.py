@@ -250,6 +250,12 @@ def test_a_model_that_answers_with_no_numbers_is_told(tiny):
         broken.transcribe((16_000, noise(1.0)))
 
 
+@pytest.mark.parametrize("nothing", ["", " ", ",", "； 、"])
+def test_commas_alone_are_no_hotwords(tiny, nothing):
+    plain = Recognizer(str(tiny), dtype="float32", language_model="none")
+    assert plain.using(True, nothing) is plain
+
+
 @pytest.mark.parametrize("language_model", [False, True])
 def test_no_word_reaches_across_a_pause(tmp_path, language_model):
     embedded = Recognizer().using(language_model)
