@@ -28,12 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     speech.add_argument("--hours", type=float, default=20.0)
     speech.add_argument("--first", type=int, default=0, help="number of the first shard: its seed")
     speech.add_argument("--processes", type=int)
-    whose = speech.add_mutually_exclusive_group()
-    whose.add_argument(
+    speech.add_argument(
         "--kokoro", type=Path, help="folder of voices: speak with these (see recipe/kokoro.py)"
     )
-    whose.add_argument(
-        "--accents", action="store_true", help="espeak-ng and flite, in accents that nobody has"
+    speech.add_argument(
+        "--accents", action="store_true", help="all of it in accents that nobody has"
     )
 
     train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")

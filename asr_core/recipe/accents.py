@@ -1,4 +1,4 @@
-"""Accents nobody has heard yet: the English of espeak-ng and flite with some of its sounds moved.
+"""Accents nobody has heard yet: an engine's English with some of its sounds moved.
 
 A model that knows seven accents by heart takes their vowels for the letters themselves. People move
 vowels to neighbours, and consonants that their first language does not tell apart, each always in
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr_core.recipe import voices
-
-VOICES = [voice for voice in voices.TRAIN if voice.engine in ("espeak-ng", "flite")]
 
 # What vowels and consonants may become, by each engine's names for them.
 VOWELS = {
@@ -67,6 +65,27 @@ VOWELS = {
         "uh": "uw ah ao",
         "uw": "uh ow",
     },
+    "hibari": {
+        "æ": "ɛ ɑ ʌ",
+        "a": "ɛ ɑ ʌ",
+        "ɑ": "æ ɔ",
+        "ɒ": "ɔ ɑ ʌ",
+        "ɔ": "ɑ O",
+        "ə": "ʌ ɪ ɛ",
+        "ɐ": "æ ʌ ɪ",
+        "ʌ": "æ ɑ ʊ",
+        "ɛ": "ɪ æ A",
+        "ɜ": "ɛ ɔ ʌ",
+        "ɪ": "i ɛ ə",
+        "i": "ɪ A",
+        "ʊ": "u ʌ ɔ",
+        "u": "ʊ O i",
+        "A": "ɛ I ɪ",
+        "I": "ɑ Y A",
+        "O": "ɔ W u",
+        "Q": "ɔ W u",
+        "W": "ɑ O æ",
+    },
 }
 CONSONANTS = {
     "espeak-ng": {
@@ -93,10 +112,23 @@ CONSONANTS = {
         "jh": "ch zh",
         "ng": "n",
     },
+    "hibari": {
+        "θ": "t s f",
+        "ð": "d z v",
+        "w": "v",
+        "v": "w f",
+        "z": "s",
+        "ʒ": "ʃ ʤ",
+        "ʃ": "s",
+        "ʤ": "ʧ ʒ",
+        "ŋ": "n",
+        "T": "t",
+    },
 }
+VOICES = [voice for voice in voices.TRAIN if voice.engine in VOWELS]
 MOVED = (0.05, 0.35)  # of the vowels; of the consonants half as many
 FLAT = 0.2  # of accents do not stress syllables
-MARKS = re.compile(r"^[',%=]*")  # of stress, before a phoneme
+MARKS = re.compile(r"^[',%=ˈˌ]*")  # of stress, before a phoneme
 
 
 class Accent:
@@ -120,9 +152,10 @@ class Accent:
         return ", ".join(f"[[{clause}]]" for clause in clauses if clause)
 
     def _word(self, word: str) -> str:
-        return "|".join(map(self._sound, word.split("|")))
+        return "|".join(map(self.sound, word.split("|")))
 
-    def _sound(self, marked: str) -> str:
+    def sound(self, marked: str) -> str:
+        """What becomes of one phoneme, which may have marks of stress before it."""
         marks = MARKS.match(marked).group()
         sound = marked[len(marks) :]
         return ("" if self.flat else marks) + self.moved.get(sound, sound)

@@ -14,12 +14,14 @@ from __future__ import annotations
 import importlib
 import json
 import random
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from asr_core.errors import DataError
+from asr_core.recipe.accents import Accent
 from asr_core.recipe.voices import Voice, as_heard
 
 RATE = 24_000  # Hz, of what the model says
@@ -29,9 +31,11 @@ NATIVE_SHARE = 0.7  # of the voices drawn: the others have the sound of other la
 
 
 class Kokoro:
-    """The same two verbs as `voices`: `draw` a voice, and `speak` with it."""
+    """The same two verbs as `voices`: `draw` a voice, and `speak` with it; each in an accent of its
+    own if `accented`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, accented: bool = False) -> None:
+        self.accented = accented
         self.styles = {
             path.stem: np.fromfile(path, np.float32).reshape(-1, 1, 256)
             for path in sorted(folder.glob("*.bin"))
@@ -56,17 +60,23 @@ class Kokoro:
 
     def draw(self, rng: random.Random) -> Voice:
         """A voice with a pace and a size of its own."""
-        return draw(rng, sorted(self.styles))
+        voice = draw(rng, sorted(self.styles))
+        if not self.accented:
+            return voice
+        return replace(voice, name=f"{voice.name}~{rng.getrandbits(32)}")
 
     def speak(self, text: str, voice: Voice) -> np.ndarray:
         """`text` spoken by `voice`: as `voices.speak` does it."""
-        spelt = self.phonemes[voice.name.startswith("b")](text)
+        name, _, accent = voice.name.partition("~")
+        spelt = self.phonemes[name.startswith("b")](text)
+        if accent:
+            spelt = "".join(map(Accent(int(accent), "hibari").sound, spelt))
         ids = [self.ids[phoneme] for phoneme in spelt if phoneme in self.ids][:PHONEMES]
         # Spoken slower and played faster, the vocal tract gets shorter, as with hibari.
         shorter = voice.pitch**0.5
         inputs = {
             "tokens": np.array([[0, *ids, 0]], np.int64),
-            "style": style(self.styles, voice.name, len(ids)),
+            "style": style(self.styles, name, len(ids)),
             "speed": np.array([voice.speed / shorter], np.float32),
         }
         samples = np.ravel(self.session.run(None, inputs)[0]).astype(np.float32)

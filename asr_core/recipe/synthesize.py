@@ -114,8 +114,8 @@ def synthesize(
     """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there.
 
     Shards are numbered from `first` on: other numbers are other sentences and other voices. With
-    `kokoro`, the folder of its voices, all of it is spoken by these; if `accented`, in
-    `accents` that nobody has.
+    `kokoro`, the folder of its voices, all of it is spoken by these; if `accented`, in `accents`
+    that nobody has.
     """
     texts = sentences(text)
     if not texts:
@@ -143,7 +143,7 @@ _speakers: dict[str, object] = {"": voices}
 def _adopt(texts: dict[str, list[str]], kokoro: Path | None, accented: bool) -> None:
     _texts.update(texts)
     if kokoro or accented:
-        _speakers[""] = Kokoro(kokoro) if kokoro else accents
+        _speakers[""] = Kokoro(kokoro, accented) if kokoro else accents
 
 
 def _shard(job: tuple[int, Path]) -> float:

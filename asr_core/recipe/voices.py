@@ -85,7 +85,7 @@ def draw(rng: random.Random, voices: list[Voice] = TRAIN) -> Voice:
 def speak(text: str, voice: Voice) -> np.ndarray:
     """`text` spoken by `voice`: mono float32 of shape (samples,) at `SAMPLE_RATE`.
 
-    espeak-ng and flite speak phonemes, too, in double brackets: `[[h|@|l|oU w|3:|l|d]]`.
+    Those of `phonemes` are spoken, too, in double brackets: `[[h|@|l|oU w|3:|l|d]]`.
     """
     if voice.engine == "pico":
         samples, rate = _pico(text, voice), SAMPLE_RATE
@@ -108,7 +108,9 @@ def as_heard(samples: np.ndarray, rate: float) -> np.ndarray:
 
 
 def phonemes(text: str, voice: Voice) -> str:
-    """How a `voice` of espeak-ng or flite would say `text`: see `accents`."""
+    """How a `voice` of espeak-ng, flite or hibari would say `text`: see `accents`."""
+    if voice.engine == "hibari":
+        return "\n".join(map(_apart, _hibari_engine(voice.name).phonemize(text)))
     if voice.engine == "flite":
         said = _run(["flite", "-voice", voice.name, "-ps", "-t", text, "-o", "none"], "").split()
         return "|".join(said).replace("|pau|", "\n").replace("pau|", "").replace("|pau", "")
@@ -162,8 +164,17 @@ def _hibari(text: str, voice: Voice) -> tuple[np.ndarray, float]:
     # It has no pitch of its own to set: spoken slower and played faster, the vocal tract gets
     # shorter too, so that one voice becomes those of larger and smaller people.
     shorter = voice.pitch**0.5
-    engine = _hibari_engine(voice.name)
-    return engine(text, speed=voice.speed / shorter), engine.sample_rate * shorter
+    engine, speed = _hibari_engine(voice.name), voice.speed / shorter
+    if not text.startswith("[["):
+        return engine(text, speed), engine.sample_rate * shorter
+    said = [clause.replace("|", "") for clause in text[2:-2].split("]], [[")]
+    parts = [engine.from_phonemes(clause, speed) for clause in said]
+    return np.concatenate(parts), engine.sample_rate * shorter
+
+
+def _apart(said: str) -> str:
+    """Characters that are one phoneme each, in words."""
+    return " ".join(map("|".join, said.split()))
 
 
 @functools.cache
