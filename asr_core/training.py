@@ -126,6 +126,19 @@ class CTCTrainer(Trainer):
             logs |= self.watch.pace(self.state)
         super().log(logs, start_time)
 
+    def prediction_step(self, model, inputs, *args, **options) -> tuple:
+        """The loss, the best column of each frame, `IGNORED` in padding, and the labels: what a
+        model makes of padding is noise, and spells letters behind the last word."""
+        loss, logits, labels = super().prediction_step(model, inputs, *args, **options)
+        if logits is None:
+            return loss, logits, labels
+        best, mask = most_probable(logits), inputs.get("attention_mask")
+        if mask is not None:
+            counts = frames(self.model, mask.sum(dim=-1)).to(best.device)
+            heard = torch.arange(best.shape[1], device=best.device) < counts[:, None]
+            best = best.masked_fill(~heard, IGNORED)
+        return loss, best, labels
+
     def get_train_dataloader(self) -> DataLoader:
         if not self.batch_samples:
             plain = self.data_collator
@@ -182,7 +195,6 @@ def make_trainer(
         watch=Watch(sum(train["length"][:]) / rate),
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
-        preprocess_logits_for_metrics=most_probable,
         compute_metrics=Measure(processor),
         callbacks=[Epoch(features), Diary(), Interruption()],
     )
@@ -193,7 +205,7 @@ def make_trainer(
     return trainer
 
 
-def most_probable(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def most_probable(logits: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Only the best column of each frame is kept of an evaluation, not all its logits.
 
     For a large set those would not fit into memory (transformers #11058).
@@ -201,6 +213,15 @@ def most_probable(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if isinstance(logits, tuple):
         logits = logits[0]
     return logits.argmax(dim=-1)
+
+
+def frames(model: PreTrainedModel, counts: torch.Tensor) -> torch.Tensor:
+    """How many frames `model` makes of `counts` samples, or frames of mel bins: as its own loss
+    counts them."""
+    for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
+        if hasattr(model, name):
+            return getattr(model, name)(counts)
+    raise ModelError(f"{type(model).__name__} does not tell how many frames it makes.")
 
 
 @dataclass(frozen=True)
@@ -226,7 +247,7 @@ class Measure:
         return {
             "wer": metrics.wer(hypotheses, references),
             "cer": metrics.cer(hypotheses, references),
-            "blank_frames": float((ids == blank).mean()),
+            "blank_frames": float((ids == blank)[prediction.predictions != IGNORED].mean()),
             "empty_hypotheses": float(np.mean([not h.strip() for h in hypotheses])),
         }
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
+import soxr
 from browser import App
 from gradio_client import Client, handle_file
 
@@ -34,22 +36,39 @@ def run(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory) -> tuple[Path, str]:
-    """The folder that `train.py` wrote, and what it said; a quarter of the epochs will do."""
+def hasty(tmp_path_factory) -> Path:
+    """The sample by people who speak half as fast again, and higher: faster than the embedded
+    model has heard anybody."""
+    folder = tmp_path_factory.mktemp("hasty")
+    for part in ("train", "test"):
+        lines = ["file_name,transcription"]
+        for index, row in enumerate(data.load("sample", split=part)):
+            samples = soxr.resample(audio.load(data.row_source(row), 16_000), 1.5 * 16_000, 16_000)
+            soundfile.write(folder / f"{part}{index}.wav", samples, 16_000)
+            lines.append(f"{part}{index}.wav,{row['transcription']}")
+        (folder / f"{part}.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory, hasty) -> tuple[Path, str]:
+    """The folder that `train.py` wrote, and what it said; fewer and larger steps will do."""
     folder = tmp_path_factory.mktemp("quickstart") / "model"
-    flags = ("--preset", "quickstart", "--output_dir", str(folder), "--num_train_epochs", "2")
-    return folder, run("train.py", *flags)
+    flags = ("--preset", "quickstart", "--dataset", str(hasty), "--output_dir", str(folder))
+    return folder, run("train.py", *flags, "--num_train_epochs", "3", "--learning_rate", "5e-4")
 
 
-def test_fine_tuning_lowers_the_error_rate_on_sentences_and_voices_never_heard(tuned, tmp_path):
+def test_fine_tuning_lowers_the_error_rate_on_sentences_and_voices_never_heard(
+    tuned, hasty, tmp_path
+):
     folder, said = tuned
-    flags = ("--dataset", "sample", "--split", "test", "--language_model", "none")
+    flags = ("--dataset", str(hasty), "--split", "test", "--language_model", "none")
     models = ("--model", str(folder), "--baseline", "embedded")
     run("-m", "asr_core", "evaluate", *models, *flags, "--json", str(tmp_path / "e.json"))
     after = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
     before = after["baseline"]
-    # By letters: 42 clips of a model that gets few words whole cannot tell two WER apart.
-    assert after["cer"] < before["cer"]
+    # By letters: 42 clips can hardly tell two WER apart.
+    assert after["cer"] < before["cer"] - 0.005
     assert {"wer", "cer", "utterances", "audio_seconds", "seconds"} <= set(after)
     assert f"WER {before['wer']:.3f} -> {after['wer']:.3f}" in said
 

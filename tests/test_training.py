@@ -21,8 +21,10 @@ from transformers import (
 
 import train
 from asr_core import (
+    audio,
     augmentation,
     data,
+    evaluation,
     language_model,
     metrics,
     models,
@@ -36,6 +38,7 @@ from asr_core import (
 )
 from asr_core.errors import DataError, ModelError, OptionError, sentence
 from asr_core.flags import MEASURED, parse
+from asr_core.recognizer import Recognizer
 
 
 def test_batches_by_duration_hold_every_row_once_within_the_budget():
@@ -290,9 +293,27 @@ def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
     assert kept.exists()
 
 
+@pytest.mark.slow
+def test_what_is_measured_while_training_is_what_people_will_get(tmp_path):
+    """Rows in a batch are as long as the longest: what a model makes of the rest is not read."""
+    options, arguments = parse(["--preset", "quickstart", "--output_dir", str(tmp_path)])
+    rows = data.load("sample", split="test[:8]")
+    lengths = {len(audio.load(data.row_source(row), 16_000)) for row in rows}
+    assert max(lengths) > 1.3 * min(lengths)
+    processor, _ = pretrained.load_processor(options, rows["transcription"])
+    model, _ = pretrained.load_model(options, processor)
+    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    measured = trainer.evaluate()
+    alone = evaluation.evaluate(Recognizer(language_model="none"), rows, "sample")
+    assert measured["eval_cer"] == pytest.approx(alone.cer, abs=1e-6)
+    assert measured["eval_wer"] == pytest.approx(alone.wer, abs=1e-6)
+    assert 0.4 < measured["eval_blank_frames"] < 0.8  # of the frames that are heard
+
+
 def test_only_the_best_columns_are_kept_of_an_evaluation():
     logits = torch.randn(2, 5, 32)
-    kept = training.most_probable((logits, None), torch.zeros(2, 3))
+    kept = training.most_probable((logits, None))
     assert kept.shape == (2, 5)
     assert torch.equal(kept, logits.argmax(-1))
 

@@ -6,6 +6,7 @@ import pytest
 import tiny
 
 from asr_core import data, preparation, pretrained, training
+from asr_core.collator import IGNORED
 from asr_core.errors import AsrError
 from asr_core.flags import parse
 from asr_core.recognizer import Recognizer
@@ -76,12 +77,23 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
     training.run(trainer, None)
     losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
     assert losses and losses[-1] > 0
+    _frames_of_padding_say_nothing(trainer)
     training.save(trainer, options)
 
     recognizer = Recognizer(str(folder))
     transcript = recognizer.transcribe(data.row_source(prepared.rows[0]))
     assert transcript.duration == pytest.approx(prepared.rows[0]["length"] / 16_000, abs=0.01)
     assert all(word.end <= transcript.duration + 0.1 for word in transcript.words)
+
+
+def _frames_of_padding_say_nothing(trainer: training.CTCTrainer) -> None:
+    batch = next(iter(trainer.get_eval_dataloader()))
+    _, best, _ = trainer.prediction_step(trainer.model, batch, prediction_loss_only=False)
+    counts = training.frames(trainer.model, batch["attention_mask"].sum(dim=-1)).tolist()
+    assert len(set(counts)) > 1 or len(counts) == 1
+    for row, count in zip(best.tolist(), counts, strict=True):
+        assert IGNORED not in row[:count]
+        assert set(row[count:]) <= {IGNORED}
 
 
 def test_frames_are_counted_as_the_model_counts_them(tmp_path):
