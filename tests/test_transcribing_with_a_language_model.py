@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -136,6 +137,8 @@ def test_it_is_tuned_on_recordings_as_they_are_and_changed(folder, tmp_path, mon
     assert again.split()[1] == changed.split()[1]  # without a language model, the same each time
     assert "on 6 utterances" in plain and "on 6 utterances" in changed
     assert plain.split()[1] != changed.split()[1]
-    assert language_model.load(copy).weights.alpha in (0.2, 0.7)
+    kept = json.loads((copy / "language_model.json").read_text(encoding="utf-8"))
+    assert kept["tuned_on"] == ["sample"] and f"{kept['wer']:.3f} after" in changed
+    assert kept["weights"]["alpha"] in (0.2, 0.4, 0.7)  # tried, and where it began
     assert main([*command, "--augment=rumble"]) == 1
     assert "--augment rumble is not one of" in capsys.readouterr().err
