@@ -216,8 +216,8 @@ def most_probable(logits: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tens
 
 
 def frames(model: PreTrainedModel, counts: torch.Tensor) -> torch.Tensor:
-    """How many frames `model` makes of `counts` samples, or frames of mel bins: as its own loss
-    counts them."""
+    """How many frames `model` makes of each of `counts`, samples or frames of mel bins, as its own
+    loss counts them. Raises ModelError when it does not tell."""
     for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
         if hasattr(model, name):
             return getattr(model, name)(counts)

@@ -182,7 +182,7 @@ def voices(sound: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def hissing(sound: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Every second row with what its microphone and its line add, in pauses too: see `hiss`."""
+    """Every second row with what microphone and line add, in pauses too: see `batches.hiss`."""
     heard, some = sound.clone(), sound[::2]
     decibels = torch.empty(len(some), 1, device=sound.device).uniform_(*HISS)
     speech = torch.sqrt(some.square().sum(1, keepdim=True) / counts[::2, None])
