@@ -11,6 +11,7 @@ from asr_core import Recognizer, data, models, quantization
 from asr_core.__main__ import main
 from asr_core.errors import OptionError
 from asr_core.evaluation import evaluate
+from asr_core.layers import Windows
 
 if not quantization.is_possible():
     pytest.skip("needs an x86 processor and torch with oneDNN", allow_module_level=True)
@@ -38,7 +39,7 @@ def test_a_convolution(kernel, stride, frames):
     torch.manual_seed(0)
     layer, hidden = nn.Conv1d(24, 64, kernel, stride), torch.randn(2, 24, frames)
     with torch.inference_mode():
-        made, expected = quantization.Convolution(layer)(hidden), layer(hidden)
+        made, expected = Windows(layer, quantization.Linear)(hidden), layer(hidden)
     assert made.shape == expected.shape
     assert 0 < off(made, expected) < 0.03
 
