@@ -27,6 +27,7 @@ MUSIC_RATE = 44_100  # the others are decoded from CD quality, two channels
 DECODED = 120.0  # seconds
 MANY = 96  # clips at least, where many are heard together: fewer would not fill the batches
 GUIDES_BATCH = 16  # what the guide's readers may pass as `batch_size`, whatever padding does then
+SQUARE = 2048  # rows and columns of a matrix that fills all caches
 BASE = "wav2vec2-base's shape: "
 
 
@@ -71,7 +72,7 @@ def against_the_guide(count: int, rounds: int, compiled: bool = False) -> list[R
             name = f"{BASE}the guide's with batch_size={GUIDES_BATCH}, which may change words"
             ways |= {name: partial(guide, GUIDES_BATCH)} | _together(folder, raw)
         else:
-            ways |= _one_row_each(folder, raw)
+            ways |= _one_row_each(folder, raw) | _ceiling(folder, count)
         if compiled:
             ways |= _compiled(folder, raw)
         return measure(ways, sum(len(sound) for _, sound in raw) / RATE, rounds)
@@ -85,6 +86,28 @@ def _one_row_each(folder: str, sources: list[audio.Source]) -> dict[str, Callabl
 
 def _on_a_cpu() -> list[str]:
     return ["float32", "auto", *(["int8"] if quantization.is_possible() else [])]
+
+
+def _ceiling(folder: str, count: int) -> dict[str, Callable[[], None]]:
+    """Nothing but as many products as the model needs, in matrices as large as processors like."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoConfig, AutoModelForCTC
+
+    with torch.device("meta"):
+        model = AutoModelForCTC.from_config(AutoConfig.from_pretrained(folder)).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for sound in clips(count):
+            model(torch.empty(1, len(sound), device="meta"))
+    hardware = models.hardware()
+    square = torch.randn(SQUARE, SQUARE).to(hardware.dtype)
+
+    def multiply() -> None:
+        with torch.inference_mode():
+            for _ in range(round(counter.get_total_flops() / (2 * SQUARE**3))):
+                square @ square
+
+    return {f"{BASE}its products alone, on {hardware}": multiply}
 
 
 def _together(folder: str, sources: list[audio.Source]) -> dict[str, Callable[[], None]]:

@@ -76,7 +76,8 @@ def test_on_a_cpu_where_nothing_can_be_compiled_the_other_rows_are_told(monkeypa
 
     monkeypatch.setattr(torch.nn.Module, "compile", fail)
     names = measured(monkeypatch, together=False, compiled=True)
-    assert {name.partition(",")[0] for name in names} == {"ours on cpu"}
+    ours = [name.startswith("ours on cpu") for name in names]
+    assert ours == [True] * (len(names) - 1) + [False]  # and the ceiling
     assert not any("compiled" in name for name in names)
     assert "no compiler here" in capsys.readouterr().out
 
