@@ -14,7 +14,7 @@ import numpy as np
 
 from asr_core import search
 from asr_core.lexicon import Vocabulary
-from asr_core.text import compose
+from asr_core.text import compose, is_seam
 from asr_core.transcript import Word
 
 CHUNK = 256  # frames between two looks at what can no longer change
@@ -135,20 +135,22 @@ class BeamDecoder:
         token = self.vocabulary.alphabet.tokens[column]
         if token.startswith(" "):
             spelling = self._close(spelling, done)
-        if token.strip():
-            spelling = spelling.plus(token.strip(), start, end, peak)
+        if text := token.strip():
+            if spelling.text and is_seam(spelling.text[-1], text[0]):
+                spelling = self._close(spelling, done, space=False)
+            spelling = spelling.plus(text, start, end, peak)
         if token.endswith(" "):
             spelling = self._close(spelling, done)
         return spelling
 
-    def _close(self, spelling: _Spelling, done: list[Word]) -> _Spelling:
+    def _close(self, spelling: _Spelling, done: list[Word], space: bool = True) -> _Spelling:
         """Add the word to those that are done, if there is one, and begin the next."""
         if spelling.text:
             confidence = math.exp(min(0.0, spelling.log_probability / spelling.characters))
             start, end = (round(at * self.frame, 3) for at in (spelling.start, spelling.end))
             text = compose(spelling.text)  # of a Korean model that spells jamo
-            done.append(Word(text, start, end, round(confidence, 4)))
-        return _Spelling()
+            done.append(Word(text, start, end, round(confidence, 4), spelling.space))
+        return _Spelling(space=space)
 
 
 class _Spelling(NamedTuple):
@@ -159,6 +161,7 @@ class _Spelling(NamedTuple):
     end: int = 0
     log_probability: float = 0.0
     characters: int = 0
+    space: bool = True  # whether one stands before it
 
     def plus(self, text: str, start: int, end: int, peak: float) -> _Spelling:
         return _Spelling(
@@ -167,4 +170,5 @@ class _Spelling(NamedTuple):
             end,
             self.log_probability + peak,
             self.characters + 1,
+            self.space,
         )

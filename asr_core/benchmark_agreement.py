@@ -15,6 +15,7 @@ import numpy as np
 from asr_core import audio, data, evaluation
 from asr_core.errors import DataError
 from asr_core.recognizer import Recognizer
+from asr_core.transcript import joined
 
 PAUSE = 1 / 3  # seconds between two utterances
 TALK = 300.0  # seconds of joined utterances, as one file
@@ -77,7 +78,7 @@ def _talks(rows, rate: int, said: dict[int, str]) -> Iterator[tuple[np.ndarray, 
 def _in_one_piece(recognizer: Recognizer, talk: np.ndarray) -> str:
     decoder = recognizer.decoder()
     decoder.feed(recognizer.forward([talk])[0])
-    return " ".join(word.text for word in decoder.finish())
+    return joined(decoder.finish())
 
 
 def _live(recognizer: Recognizer, talk: np.ndarray) -> str:

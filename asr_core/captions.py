@@ -144,4 +144,6 @@ def rows(caption: Caption) -> list[list]:
         *((word, "") for word in caption.settled[-SHOWN:]),
         *((word, "tentative") for word in caption.tentative),
     ]
-    return [[word.text, word.start, page.clock(word.start), mark] for word, mark in marked]
+    return [
+        [word.text, word.start, page.clock(word.start), mark, word.space] for word, mark in marked
+    ]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from asr_core.text import compose
+from asr_core.text import compose, is_seam
 from asr_core.transcript import Word
 
 PAUSE = 1.0  # seconds: within a word nobody is silent for so long
@@ -92,8 +92,9 @@ class GreedyDecoder:
         self._done: list[Word] = []
         self._last = alphabet.blank  # column of the frame before
         self._frames = 0  # decoded so far
-        # The word being spelt: its text, its frames, the best log-probability of each character.
-        self._text = ""
+        # The word being spelt: its text, whether a space stands before it, its frames, the best
+        # log-probability of each character.
+        self._text, self._space = "", True
         self._start = self._end = 0
         self._peaks: list[float] = []
 
@@ -133,10 +134,12 @@ class GreedyDecoder:
     def _spell(self, token: str, peak: float, frame: int) -> None:
         if token.startswith(" "):
             self._close()
-        if token.strip():
+        if text := token.strip():
+            if self._text and is_seam(self._text[-1], text[0]):
+                self._close(space=False)
             if not self._text:
                 self._start = frame
-            self._text += token.strip()
+            self._text += text
             self._peaks.append(peak)
 
     def _open(self) -> list[Word]:
@@ -145,8 +148,9 @@ class GreedyDecoder:
         confidence = math.exp(min(0.0, sum(self._peaks) / len(self._peaks)))
         start, end = self._start * self.frame, self._end * self.frame
         text = compose(self._text)  # of a Korean model that spells jamo
-        return [Word(text, round(start, 3), round(end, 3), round(confidence, 4))]
+        return [Word(text, round(start, 3), round(end, 3), round(confidence, 4), self._space)]
 
-    def _close(self) -> None:
+    def _close(self, space: bool = True) -> None:
+        """End the word, if there is one, and begin the next, which stands behind a `space`."""
         self._done += self._open()
-        self._text, self._peaks = "", []
+        self._text, self._space, self._peaks = "", space, []

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rapidfuzz.distance import Levenshtein
 
+from asr_core.text import parted
 from asr_core.transcript import Transcript, Word
 
 HURRY = 0.05  # seconds for a letter: nobody speaks, or reads, faster
@@ -22,7 +23,8 @@ def edited(transcript: Transcript, text: str) -> Transcript:
     and then neighbours beside them give what is missing. A person is sure of what they write, so
     the confidence of new words is 1.
     """
-    old, new = transcript.words, text.split()
+    old, parts = transcript.words, list(parted(text))
+    new = [written for written, _ in parts]
     words: list[Word] = []
     fresh: list[tuple[int, int]] = []  # from which to which
     for kept, i, j, k, end in _blocks([_bare(w.text) for w in old], [_bare(w) for w in new]):
@@ -41,6 +43,7 @@ def edited(transcript: Transcript, text: str) -> Transcript:
             fresh.append((k, end))
     for first, after in fresh:
         _ease(words, first, after, transcript.duration)
+    words = [replace(word, space=space) for word, (_, space) in zip(words, parts, strict=True)]
     return replace(transcript, words=tuple(words))
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from asr_core.audio import Recording, mono
 from asr_core.recognizer import OVERLAP, WHOLE, WINDOW, summary
 from asr_core.resampling import Resampler
-from asr_core.transcript import Transcript, Word
+from asr_core.transcript import Transcript, Word, joined
 from asr_core.windows import Cutter, Window
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Caption:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in (*self.settled, *self.tentative))
+        return joined((*self.settled, *self.tentative))
 
 
 class LiveSession:

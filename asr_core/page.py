@@ -82,7 +82,7 @@ def sparingly(transcripts: Iterator[Transcript]) -> Iterator[Transcript]:
 
 
 def rows(transcript: Transcript | None) -> list[list]:
-    """Words for the browser: text, start, what the pointer is told, how it looks.
+    """Words for the browser: text, start, what the pointer is told, how it looks, space before it.
 
     Lists, because gradio sends of those only what has changed.
     """
@@ -92,6 +92,7 @@ def rows(transcript: Transcript | None) -> list[list]:
             word.start,
             f"{clock(word.start)} · {word.confidence:.0%}",
             "unsure" if word.confidence < UNSURE else "",
+            word.space,
         ]
         for word in (transcript.words if transcript else ())
     ]

@@ -85,7 +85,7 @@ def _groups(words: tuple[Word, ...]) -> Iterator[list[_Piece]]:
 
 
 def _pieces(word: Word) -> Iterator[_Piece]:
-    """A word longer than a line (a language without spaces) in pieces that fill one each."""
+    """A word longer than a line in pieces that fill one each."""
     text, size = word.text, len(word.text)
     second = (word.end - word.start) / max(1, size)  # seconds per character
     first = 0
@@ -93,7 +93,7 @@ def _pieces(word: Word) -> Iterator[_Piece]:
     for at, next_at in itertools.zip_longest(cuts, cuts[1:]):
         if next_at is None or _width(text[first:next_at]) > LINE:
             start, end = word.start + first * second, word.start + at * second
-            yield _Piece(text[first:at], start, end, "" if first else " ")
+            yield _Piece(text[first:at], start, end, " " if word.space and not first else "")
             first = at
 
 

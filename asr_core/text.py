@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,12 @@ ZERO_WIDTH_SPACE = "\u200b"
 # Who spells with these has two letters i, of which one has no dot as a capital either.
 TURKIC = frozenset("çğıöşü")
 MOST_FOREIGN = 12  # letters beside those: with more it is a vocabulary for many languages
+
+# Scripts without spaces between words, by how their characters' names begin.
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+# Vowels of Thai and Lao that are letters: written before their consonant, and after it.
+VOWELS_BEFORE, VOWELS_AFTER = "เแโใไເແໂໃໄ", "ะาำๅະາຳ"
+BINDING = "\u17d2\u1039"  # signs of Khmer and Burmese that put the next letter below
 
 FOREIGN = 0.2  # share of characters a model cannot spell from which another vocabulary is wanted
 
@@ -163,6 +170,33 @@ def is_turkic(characters: Iterable[str]) -> bool:
 def favoured(hotwords: str) -> list[str]:
     """The hotwords in what people type: with commas, semicolons or spaces between them."""
     return hotwords.translate(COMMAS).split()
+
+
+def parted(text: str) -> Iterator[tuple[str, bool]]:
+    """Its words, each with whether a space stands before it; see `is_seam`."""
+    for chunk in text.split():
+        seams = [i for i in range(1, len(chunk)) if is_seam(chunk[i - 1], chunk[i])]
+        for start, end in itertools.pairwise([0, *seams, len(chunk)]):
+            yield chunk[start:end], not start
+
+
+@functools.cache
+def is_seam(before: str, after: str) -> bool:
+    """Whether of two characters in a row, with no space between, the second begins a word.
+
+    Where words are written without spaces, every character is one, with the signs that belong to
+    it: as subtitles and captions can be cut there, and no machine agrees on words with another.
+    """
+    if not (_is_unspaced(before) or _is_unspaced(after)):
+        return False
+    bound = before in VOWELS_BEFORE or before in BINDING
+    kind = unicodedata.category(after)  # of letters, Lm repeat or lengthen the one before
+    belongs = kind[0] in "MP" or kind == "Lm" or after in VOWELS_AFTER
+    return not (bound or belongs or " SMALL " in unicodedata.name(after, ""))
+
+
+def _is_unspaced(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(UNSPACED)
 
 
 def unknown(transcripts: Iterable[str], tokenizer: Any) -> Counter[str]:

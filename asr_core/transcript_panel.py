@@ -17,15 +17,15 @@ ASSETS = Path(__file__).parent / "assets"
 # `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
 # that would become part of the program.
 WORDS = r"""<div class="words" role="group" aria-label="${label}">${
-  (value || []).map(([text, start, title, mark], index) =>
-    `<span class="word ${mark}" data-start="${start}" title="${title}"
-      role="button" tabindex="${index ? -1 : 0}">${
+  (value || []).map(([text, start, title, mark, space], index) =>
+    `${space ? " " : ""}<span class="word ${mark} ${space ? "" : "glued"}" title="${title}"
+      data-start="${start}" role="button" tabindex="${index ? -1 : 0}">${
       text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
-    }</span>`).join(" ")
+    }</span>`).join("")
 }</div>"""
 LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
 # The text as it is corrected this moment; while words still come, there is none.
-COPY = "(words, text) => copyText(text?.trim() || (words || []).map((word) => word[0]).join(' '))"
+COPY = "(words, text) => copyText(text?.trim() || joined(words || []))"
 SAVE = "(file) => { if (file) saveFile(...file); }"
 
 

@@ -20,6 +20,7 @@ from asr_core.audio import Recording
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder
 from asr_core.errors import AsrError, DataError
 from asr_core.language_model import LanguageModel, Weights
+from asr_core.transcript import joined
 
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
@@ -130,7 +131,7 @@ def tune(
             decoder.feed(emissions)
             decoded.append(decoder.finish())
         seconds = time.perf_counter() - began
-        said = [text.normalize(" ".join(w.text for w in words), spelling) for words in decoded]
+        said = [text.normalize(joined(words), spelling) for words in decoded]
         return metrics.wer(said, heard.references), seconds
 
     def with_model(language_model: LanguageModel) -> tuple[float, float]:

@@ -166,7 +166,7 @@ def notice(page, kind: str, panel: str = "transcript") -> str:
 def transcript(page) -> str:
     """The words of the finished transcript."""
     notice(page, "done")
-    return " ".join(page.locator("#transcript-words .word").all_inner_texts())
+    return " ".join(page.locator("#transcript-words .words").inner_text().split())
 
 
 def wish(page, language_model: bool = True, hotwords: str = "") -> None:

@@ -74,6 +74,19 @@ def test_a_correction_reaches_the_words_and_the_download(heard):
     assert saved.value.suggested_filename.endswith(".json")
 
 
+def test_a_text_without_spaces_is_shown_and_copied_without(heard):
+    heard.click("#transcript-edit button")
+    heard.fill("#transcript-edit textarea", "今日は AI です")
+    heard.keyboard.press("Tab")
+    heard.wait_for_selector("#transcript-words .word >> text=す")
+    assert heard.locator("#transcript-words .word").count() == 6
+    assert transcript(heard) == "今日は AI です"
+    heard.fill("#transcript-edit textarea", "")
+    heard.click("#transcript-copy")
+    copied = "navigator.clipboard.readText().then((text) => text === '今日は AI です')"
+    heard.wait_for_function(copied)
+
+
 @pytest.mark.parametrize("format", ["TXT", "SRT", "VTT", "TSV"])
 def test_downloads(heard, format):
     with heard.expect_download() as saved:

@@ -168,7 +168,10 @@ def test_a_rate_that_no_microphone_has_is_said_plainly():
 
 def test_words_that_may_change_are_marked():
     shown = captions.rows(Caption((word("SETTLED"),), (word("MAYBE"),)))
-    assert [(text, mark) for text, _, _, mark in shown] == [("SETTLED", ""), ("MAYBE", "tentative")]
+    assert [(text, mark) for text, _, _, mark, _ in shown] == [
+        ("SETTLED", ""),
+        ("MAYBE", "tentative"),
+    ]
 
 
 def test_a_long_session_sends_no_more_than_a_short_one():

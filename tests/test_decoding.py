@@ -9,7 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
+from asr_core.lexicon import Vocabulary
+from asr_core.text import favoured
+from asr_core.transcript import joined
 
 FRAME = 0.02
 ALPHABET = Alphabet(("", "", " ", "A", "B", "C", "'"), blank=0)
@@ -149,3 +153,20 @@ def test_an_alphabet_of_pieces_of_words():
     decoder = GreedyDecoder(Alphabet.of(tokenizer, 5), FRAME)
     decoder.feed(np.log(np.eye(5)[[2, 3, 0, 4, 3, 2]] * 0.9 + 0.01))
     assert [word.text for word in decoder.finish()] == ["HELLO", "LLO", "HE"]
+
+
+def test_characters_of_a_script_without_spaces_are_words_with_times_of_their_own():
+    alphabet = Alphabet(("", " ", *"今日はャキA"), blank=0)
+    path = [2, 0, 0, 3, 3, 0, 4, 1, 0, 6, 5, 7, 7]
+    heard = np.full((len(path), len(alphabet.tokens)), -9.0, np.float32)
+    heard[np.arange(len(path)), path] = -0.1
+    greedy = GreedyDecoder(alphabet, FRAME)
+    for piece in np.split(heard, [1, 5]):
+        greedy.feed(piece)
+    beams = BeamDecoder(Vocabulary.of(alphabet, None, favoured("A")), FRAME)
+    beams.feed(heard)
+    for words in greedy.finish(), beams.finish():
+        assert [word.text for word in words] == ["今", "日", "は", "キャ", "A"]
+        assert joined(words) == "今日は キャA"
+        assert [round(word.start / FRAME) for word in words] == [0, 3, 6, 9, 11]
+        assert [round(word.end / FRAME) for word in words] == [1, 5, 7, 11, 13]

@@ -35,6 +35,20 @@ def test_case_and_punctuation_are_taken_over_without_touching_times():
     ]
 
 
+def test_a_character_of_a_text_without_spaces_is_corrected_by_itself():
+    words = (Word(c, i, i + 0.5, 0.5, space=not i) for i, c in enumerate("今日ほ晴れ"))
+    heard = Transcript(tuple(words), duration=9.0)
+    corrected = edited(heard, "今日は晴れ AI")
+    assert corrected.text == "今日は晴れ AI"
+    assert [(w.text, w.start, w.confidence) for w in corrected.words[:4]] == [
+        ("今", 0, 0.5),
+        ("日", 1, 0.5),
+        ("は", 2, 1.0),
+        ("晴", 3, 0.5),
+    ]
+    assert edited(corrected, "今日は晴れAI").text == "今日は晴れAI"
+
+
 def test_a_replaced_word_gets_the_time_of_the_old_one_and_full_confidence():
     assert edited(HEARD, "I OWN MY BANK").words[1] == Word("OWN", 1.0, 1.4, 1.0)
 

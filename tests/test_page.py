@@ -64,7 +64,10 @@ def wav(tmp_path) -> str:
 
 def test_words_come_with_times_and_doubts(wav):
     *_, last = page.transcribe(Engine(Speaker(HELLO)), wav)
-    assert last.words == [["HELLO", 0.2, "0:00 · 95%", ""], ["WORLT", 0.7, "0:00 · 31%", "unsure"]]
+    assert last.words == [
+        ["HELLO", 0.2, "0:00 · 95%", "", True],
+        ["WORLT", 0.7, "0:00 · 31%", "unsure", True],
+    ]
     assert last.text == "HELLO WORLT"
     assert not last.running
     assert "2 words in 0:01" in last.notice

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import unicodedata
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -95,6 +96,14 @@ def test_a_long_word_is_never_cut_before_a_mark(word):
     assert not [c for c in firsts if unicodedata.category(c).startswith("M")]
 
 
+def test_characters_that_no_space_parts_stay_together_in_a_line():
+    talk = spoken(("今", 0.0, 0.2), ("日", 0.2, 0.4), ("AI", 1.0, 1.5), duration=2)
+    words = (talk.words[0], *(replace(word, space=False) for word in talk.words[1:]))
+    talk = replace(talk, words=words)
+    assert talk.text == "今日AI"
+    assert [cue.lines for cue in cues(talk)] == [("今日AI",)]
+
+
 def test_markup_in_a_word_cannot_break_a_player():
     talk = spoken(("<b>A&B-->", 0.0, 1.0), duration=2)
     assert "&lt;b&gt;A&amp;B--&gt;" in render(talk, "vtt")
@@ -114,7 +123,9 @@ def test_json_holds_all_of_the_transcript():
     talk = spoken(("네", 0.0, 0.4), duration=1)
     held = json.loads(render(talk, "json"))
     assert held["text"] == "네"
-    assert held["words"] == [{"text": "네", "start": 0.0, "end": 0.4, "confidence": 0.9}]
+    assert held["words"] == [
+        {"text": "네", "start": 0.0, "end": 0.4, "confidence": 0.9, "space": True}
+    ]
     assert held["duration"] == 1
     assert "네" in render(talk, "json")  # legible as it stands
 

@@ -9,6 +9,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from asr_core import text
 from asr_core.errors import OptionError
+from asr_core.transcript import Word, joined
 
 UPPER = text.Spelling(case="upper")
 LOWER = text.Spelling(case="lower")
@@ -135,3 +136,24 @@ def test_punctuation_of_any_script_stays_where_it_was_learnt(tmp_path, said):
     keep = text.Spelling(punctuation="keep")
     tokenizer = tokenizer_of([said], tmp_path, keep)
     assert text.Spelling.of(tokenizer).punctuation == "keep"
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("two words", "two| words"),
+        ("그 은행", "그| 은행"),
+        ("今日は", "今|日|は"),
+        ("きょうっと、はい。", "きょ|うっ|と、|は|い。"),
+        ("人々のコーヒー", "人々|の|コー|ヒー"),
+        ("中国 AI技术2级", "中|国| AI|技|术|2|级"),
+        ("ไม่เป็นไรครับ", "ไม่|เป็|น|ไร|ค|รั|บ"),
+        ("น้ำตา", "น้ำ|ตา"),
+        ("ខ្ញុំ", "ខ្ញុំ"),
+        ("မြန်မာ", "မြ|န်|မာ"),
+    ],
+)
+def test_where_words_are_written_without_spaces_every_character_is_one(written, words):
+    parts = list(text.parted(written))
+    assert "|".join(space * " " + part for part, space in parts).strip() == words
+    assert joined(Word(part, 0, 0, 1, space) for part, space in parts) == written

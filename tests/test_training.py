@@ -305,7 +305,7 @@ def test_what_is_measured_while_training_is_what_people_will_get(tmp_path):
     prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     measured = trainer.evaluate()
-    alone = evaluation.evaluate(Recognizer(language_model="none"), rows, "sample")
+    alone = evaluation.evaluate(Recognizer(dtype="float32", language_model="none"), rows, "sample")
     assert measured["eval_cer"] == pytest.approx(alone.cer, abs=1e-6)
     assert measured["eval_wer"] == pytest.approx(alone.wer, abs=1e-6)
     assert 0.4 < measured["eval_blank_frames"] < 0.8  # of the frames that are heard

@@ -94,7 +94,7 @@ if (props.aloud) {
     const fresh = settled.filter(([, start]) => start > told);
     if (!fresh.length) return;
     told = fresh.at(-1)[1];
-    voice.textContent = fresh.map(([text]) => text).join(" ");
+    voice.textContent = joined(fresh);
   });
 }
 
