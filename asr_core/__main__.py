@@ -129,7 +129,7 @@ def _transcribe_jobs(
 ) -> tuple[int, int]:
     """Transcribe what is not done, about `count`; how many there were, and how many failed."""
     if options.output_dir:
-        _make_folder(options.output_dir / "transcripts")
+        _make_folder(options.output_dir)
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
@@ -214,7 +214,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     models.quiet()
     for path in filter(None, (options.json, options.html)):
-        _make_folder(path)  # now, and not after an hour of measuring
+        _make_room(path)  # now, and not after an hour of measuring
     rows = _rows(options)
     results = []
     for model in filter(None, (options.baseline, options.model)):
@@ -242,15 +242,13 @@ def _rows(options: argparse.Namespace):
     """The rows to measure on: of the split asked for, else of the test part where there is one."""
     from asr_core import data
 
-    where = (options.dataset, options.dataset_config)
+    at_least_one("--max_samples", options.max_samples)
     split = options.split
     if split is None:
-        names = data.splits(*where)
-        split = data.test_split(names) or names[0]
+        split = data.measured_split(options.dataset, options.dataset_config)
         log.info("Measuring on the part '%s'", split)
     columns = data.Columns(options.audio_column, options.text_column)
-    rows = data.load(*where, split, columns)
-    at_least_one("--max_samples", options.max_samples)
+    rows = data.load(options.dataset, options.dataset_config, split, columns)
     if options.max_samples is not None:
         rows = rows.select(range(min(options.max_samples, len(rows))))
     return rows
@@ -305,17 +303,21 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _make_folder(path: Path) -> None:
-    """For the file `path`. Raises OptionError where there can be no such file."""
-    if path.is_dir():
-        raise OptionError(f"{path} cannot be written: it is a folder, and a file is wanted.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
+def _make_room(path: Path) -> None:
+    """For a file. Raises OptionError where there can be none."""
+    if path.is_dir():
+        raise OptionError(f"{path} cannot be written: it is a folder, and a file is wanted.")
+    _make_folder(path.parent)
+
+
 def _write(path: Path, written: str) -> None:
-    _make_folder(path)
+    _make_room(path)
     try:
         path.write_text(written, encoding="utf-8")
     except OSError as error:

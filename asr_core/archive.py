@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from asr_core.errors import DataError, OptionError, printable
+from asr_core.errors import DataError, OptionError, printable, reason
 from asr_core.files import whole
 
 # How files in the formats that `audio` reads are named.
@@ -59,7 +59,7 @@ class Job(NamedTuple):
                 os.fsync(file.fileno())
         except OSError as error:
             kind = DataError if error.errno in UNNAMEABLE + IN_THE_WAY else OptionError
-            raise kind(f"{printable(self.target)} cannot be written: {_reason(error)}.") from error
+            raise kind(f"{printable(self.target)} cannot be written: {reason(error)}.") from error
 
 
 class Jobs(Iterable[Job]):
@@ -107,16 +107,16 @@ class Jobs(Iterable[Job]):
             seen.add((found.st_dev, found.st_ino))
             inside = here.relative_to(self.folder)
             recordings = sorted(
-                name for name in names if is_recording(name) and not (here / name).is_fifo()
-            )  # nobody may ever write to a named pipe
+                name for name in names if is_recording(name) and not _is_pipe(here / name)
+            )
             for name, kept in short_names(recordings).items():
                 target = self.output / inside / f"{kept}.{self.ending}"
                 yield Job(str(here / name), target, str(inside / name))
 
     def _pass_over(self, error: OSError) -> None:
         if Path(error.filename) == self.folder:
-            raise OptionError(f"{self.folder} cannot be read: {_reason(error)}.") from error
-        self.unread[error.filename] = _reason(error)
+            raise OptionError(f"{self.folder} cannot be read: {reason(error)}.") from error
+        self.unread[error.filename] = reason(error)
 
 
 def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Job]:
@@ -148,5 +148,9 @@ def is_recording(name: str) -> bool:
     return Path(name).suffix.lower() in ENDINGS and not name.startswith(".")
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _is_pipe(path: Path) -> bool:
+    """A named pipe, to which nobody may ever write; what cannot be seen is told when it is read."""
+    try:
+        return path.is_fifo()
+    except OSError:
+        return False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
-from asr_core.errors import AudioError, printable
+from asr_core.errors import AudioError, printable, reason
 from asr_core.resampling import Resampler
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Recording:
                     f"{self.name} is a folder: choose a recording inside it."
                 ) from None
             except (OSError, ValueError) as error:
-                raise AudioError(f"{self.name} cannot be opened: {_reason(error)}.") from error
+                raise AudioError(f"{self.name} cannot be opened: {reason(error)}.") from error
             with file:
                 yield from self._decode_file(file)
         else:
@@ -181,7 +181,7 @@ class Recording:
             )
         except (av.FFmpegError, OSError, ValueError, TypeError) as error:
             raise AudioError(
-                f"{self.name} is cut short or not audio that can be read ({_reason(error)}): WAV, "
+                f"{self.name} is cut short or not audio that can be read ({reason(error)}): WAV, "
                 "FLAC, MP3, OGG, M4A, WebM and MP4 are."
             ) from error
         with container:
@@ -245,7 +245,7 @@ class Recording:
                     yield from _unpacked(packer, frame)
         except (av.FFmpegError, OSError) as error:
             # What came before the damage is worth keeping; `close` complains if it is nothing.
-            self.warnings.append(f"{self.name} is damaged ({_reason(error)}) and ends there.")
+            self.warnings.append(f"{self.name} is damaged ({reason(error)}) and ends there.")
         with suppress(av.FFmpegError):  # as above, if the packer was it
             yield from _unpacked(packer, None)
         if filled:
@@ -340,7 +340,3 @@ def name_of(source: Source | None) -> str:
     if not isinstance(name, str | os.PathLike):
         return "The recording"
     return printable(Path(name).name or name) or "The recording"
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()

@@ -24,8 +24,7 @@ FEED = 0.2  # seconds that a microphone gives at once
 
 def table(model: str, dataset: str, most: int | None) -> str:
     """Markdown: word error rates on `dataset`, and between two ways on its utterances joined."""
-    split = data.test_split(data.splits(dataset)) or data.splits(dataset)[0]
-    rows = data.load(dataset, split=split)
+    rows = data.load(dataset, split=data.measured_split(dataset))
     rows = rows.select(range(min(most or len(rows), len(rows))))
     full = Recognizer(model, dtype="float32", language_model="none")
     best = Recognizer(model, language_model="none")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,38 +104,29 @@ def receive(sessions: dict[str, Session], message: Any) -> int | None:
         return None
 
 
-class Captions(NamedTuple):
-    """What the page shows: words, a sentence, and at the end the transcript."""
-
-    words: list[list]
-    notice: str
-    transcript: Transcript | None = None
-    running: bool = False
-
-
 def listen(
     engine: Engine, session: Session, language: str = "en", wish: Wish = NO_WISH
-) -> Iterator[Captions]:
+) -> Iterator[page.View]:
     """Captions while one speaks; after Stop the whole transcript, like that of any recording."""
     caption = None
     try:
         key = "live_speak" if engine.ready(wish.model) else "loading"
-        yield Captions([], page.notice("busy", say(key, language)), running=True)
+        yield page.View([], page.notice("busy", say(key, language)), running=True)
         live = engine.listener(wish).live()
         for rate, samples in session.pieces():
             caption = live.feed(samples, rate)
             said = page.notice("busy", say("live_speak", language))
-            yield Captions(rows(caption), said, running=True)
+            yield page.View(rows(caption), said, running=True)
         if not session.arrived:
-            yield Captions([], page.notice("problem", say("nothing_recorded", language)))
+            yield page.View([], page.notice("problem", say("nothing_recorded", language)))
             return
         transcript = live.finish()
-        yield Captions(page.rows(transcript), page.outcome(transcript, language), transcript)
+        yield page.View(page.rows(transcript), page.outcome(transcript, language), transcript)
     except Exception as error:
         said = page.notice("problem", page.complaint(error, language))
         words = (*caption.settled, *caption.tentative) if caption else ()
         heard = Transcript(words, words[-1].end, complete=False) if words else None
-        yield Captions(page.rows(heard), said, heard)  # what was heard until then is not lost
+        yield page.View(page.rows(heard), said, heard)  # what was heard until then is not lost
 
 
 def rows(caption: Caption) -> list[list]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from asr_core import audio
-from asr_core.errors import DataError
+from asr_core.errors import DataError, first_line
 from asr_core.tables import SAMPLE as SAMPLE
 from asr_core.tables import SAMPLE_FOLDER as SAMPLE_FOLDER
 from asr_core.tables import TEST_SPLITS, find, refuse_joined
@@ -94,6 +94,12 @@ def splits(name: str, config: str | None = None) -> list[str]:
 def test_split(names: list[str]) -> str | None:
     """The part to measure on, where a dataset has one."""
     return next((name for name in TEST_SPLITS if name in names), None)
+
+
+def measured_split(name: str, config: str | None = None) -> str:
+    """The part to measure on, else the first. Raises DataError like `splits`."""
+    names = splits(name, config)
+    return test_split(names) or names[0]
 
 
 def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) -> Dataset:
@@ -189,7 +195,7 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
     cause = error
     while cause.__cause__:  # "An error occurred while generating the dataset" says nothing
         cause = cause.__cause__
-    said = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    said = first_line(cause)
     if isinstance(cause, UnicodeDecodeError):
         return f"{name} is not in UTF-8: save it as CSV in UTF-8."
     from datasets.exceptions import DatasetNotFoundError

@@ -18,12 +18,22 @@ def sentence(error: AsrError | OSError) -> str:
     if isinstance(error, AsrError):
         return str(error)
     if not error.strerror:  # a library's, in its own words
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        return first_line(error)
     file = error.filename
     if error.filename2 and not isinstance(error, FileNotFoundError):
         file = error.filename2  # of a copy that fails, where it goes to: the disk there is full
     name = printable(file) if file else "A file"
     return f"{name} cannot be used: {error.strerror.lower()}."
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says, up to where it explains itself to programmers."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def reason(error: BaseException) -> str:
+    """Why a file cannot be used, within a sentence."""
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 class AsrError(Exception):

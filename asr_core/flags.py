@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asr_core import augmentation, data, models, text
-from asr_core.errors import OptionError
+from asr_core.errors import OptionError, first_line
 from asr_core.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             argv, return_remaining_strings=True
         )
     except (ValueError, ImportError) as error:
-        raise OptionError(str(error).splitlines()[0]) from error
+        raise OptionError(first_line(error)) from error
     if rest:
         raise OptionError(f"There is no option {rest[0]}: see `python train.py --help`.")
     options.preset = preset

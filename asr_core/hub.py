@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_core.errors import ModelError, OptionError
+from asr_core.errors import ModelError, OptionError, first_line
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -154,5 +154,5 @@ def files(folder: Path) -> list[str]:
 
 def _said(error: BaseException) -> str:
     """What the Hub says where it says something, else the first line of the error."""
-    said = getattr(error, "server_message", None) or str(error).strip() or type(error).__name__
-    return said.splitlines()[0].rstrip(".")
+    said = getattr(error, "server_message", None)
+    return (said.splitlines()[0] if said else first_line(error)).rstrip(".")

@@ -74,11 +74,10 @@ def _tune(options: argparse.Namespace) -> int:
     recognizer = Recognizer(options.model, language_model="none")
     rows, columns = [], data.Columns(options.audio_column, options.text_column)
     for dataset in options.dataset:
-        names = data.splits(dataset, options.dataset_config)
-        split = options.split or data.test_split(names) or names[0]
+        split = options.split or data.measured_split(dataset, options.dataset_config)
         part = data.load(dataset, options.dataset_config, split, columns)
-        if options.max_samples is not None and options.max_samples < len(part):
-            part = part.select(range(0, len(part), -(-len(part) // options.max_samples)))
+        most = min(options.max_samples or len(part), len(part))
+        part = part.select([i * len(part) // most for i in range(most)])  # from all of it
         rows += [part]
     heard = tuning.listen(
         recognizer,

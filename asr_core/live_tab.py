@@ -49,7 +49,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
                     panel.words: heard.words,
                     panel.notice: heard.notice,
                     panel.transcript: heard.transcript,
-                    panel.text: getattr(heard.transcript, "text", ""),
+                    panel.text: heard.text,
                 }
             yield gr.skip()  # or gradio would send the last view once more
         finally:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr_core.errors import ModelError, OptionError
+from asr_core.errors import ModelError, OptionError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ def locate(name: str) -> str:
         ) from None
     except Exception as error:
         raise ModelError(
-            f"'{name}' is no folder here and the Hub cannot be asked for it ({_first(error)}): "
+            f"'{name}' is no folder here and the Hub cannot be asked for it ({first_line(error)}): "
             "check the connection, or use 'embedded'."
         ) from error
     return name
@@ -139,7 +139,7 @@ def load_config(name: str) -> Any:
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"The model '{name}' cannot be read: {_first(error)}") from error
+        raise ModelError(f"The model '{name}' cannot be read: {first_line(error)}") from error
     if config.model_type not in MODEL_FOR_CTC_MAPPING_NAMES:
         raise ModelError(
             f"'{name}' is a {config.model_type} model, which is not trained with CTC: choose one "
@@ -183,7 +183,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The model '{name}' cannot be loaded: {_first(error)}") from error
+        raise ModelError(f"The model '{name}' cannot be loaded: {first_line(error)}") from error
     missing = [key for key in loading["missing_keys"] if "masked_spec_embed" not in key]
     if missing:  # transformers fills them with random numbers; the embedding is for training only
         raise ModelError(
@@ -245,15 +245,16 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cpu" and torch.backends.mps.is_available():
             device = "mps"
-    kind = device.split(":")[0]
+    kind, _, index = device.partition(":")
     there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
     }
-    if not there.get(kind, False):
-        have = ", ".join(name for name, found in there.items() if found)
+    if not ((index or "0").isdecimal() and int(index or 0) < there.get(kind, 0)):
+        have = ", ".join(f"{name}:{n}" if n else name for name in there for n in range(there[name]))
         raise OptionError(f"There is no device '{device}' here: use auto or one of {have}.")
+    device = "cpu" if kind == "cpu" else device
     precisions = {name: getattr(torch, name) for name in FLOATS}
     if dtype == "int8":
         from asr_core.quantization import is_possible
@@ -289,8 +290,3 @@ def quiet() -> None:
     datasets.disable_progress_bars()
     for client in ("httpx", "httpx2"):
         logging.getLogger(client).setLevel(logging.WARNING)  # else a line for every request
-
-
-def _first(error: BaseException) -> str:
-    """The first line of what a library says, which is where it says what is wrong."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -41,8 +41,8 @@ class View(NamedTuple):
 
     words: list[list]
     notice: str
-    transcript: Transcript | None
-    running: bool
+    transcript: Transcript | None = None
+    running: bool = False
 
     @property
     def text(self) -> str:

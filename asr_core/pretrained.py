@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from asr_core import models, text
-from asr_core.errors import ModelError
+from asr_core.errors import ModelError, first_line
 from asr_core.flags import Options
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
     except (OSError, ValueError) as error:
         raise ModelError(
             f"'{options.model}' does not say how it takes sound, a preprocessor_config.json is "
-            f"missing or broken ({str(error).splitlines()[0]}): fetch it again."
+            f"missing or broken ({first_line(error)}): fetch it again."
         ) from error
     if extractor.model_input_names[0] == "input_features":
         return Wav2Vec2BertProcessor(extractor, tokenizer)
@@ -102,9 +102,7 @@ def load_model(
             use_safetensors=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"'{options.model}' cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
+        raise ModelError(f"'{options.model}' cannot be loaded: {first_line(error)}") from error
     if fresh:
         head = getattr(model, "lm_head", None) or model.ctc_head
         # `_init_weights` leaves alone what was loaded, also for other characters.

@@ -27,7 +27,7 @@ from asr_core import models, padding, pauses
 from asr_core.audio import SILENCE, Recording, Source, name_of
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.emissions import EmissionPipeline
-from asr_core.errors import AsrError, AudioError, ModelError
+from asr_core.errors import AsrError, AudioError, ModelError, first_line
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
@@ -177,7 +177,9 @@ class Recognizer:
         except AsrError as error:
             return error
         except Exception as error:  # some library's: the other recordings go on
-            failure = AudioError(f"{name_of(source)} cannot be transcribed: {_said(error)}.")
+            failure = AudioError(
+                f"{name_of(source)} cannot be transcribed: {first_line(error).removesuffix('.')}."
+            )
             failure.__cause__ = error
             return failure
 
@@ -324,11 +326,6 @@ def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Tr
     if words and words[-1].end > recording.read:  # the last frame may reach beyond the end
         words = (*words[:-1], replace(words[-1], end=round(recording.read, 3)))
     return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
-
-
-def _said(error: Exception) -> str:
-    """The first line of what is said by who did not think of people."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
 
 
 def _frames(model, feature_extractor) -> tuple[int, int]:

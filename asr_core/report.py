@@ -141,12 +141,14 @@ def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool =
 def _part(prepared: Prepared, processor: Any) -> Part:
     rows = prepared.rows
     rate = int(processor.feature_extractor.sampling_rate)
+    # An empty speaker is one who is not known.
+    speakers = {*rows["speaker"]} - {None, ""} if "speaker" in rows.column_names else ()
     durations = tuple(round(length / rate, 3) for length in rows["length"])
     counted = Counter(label for labels in rows["labels"] for label in labels)
     return Part(
         clips=len(rows),
         hours=round(sum(durations) / 3600, 4),
-        speakers=len(set(rows["speaker"])) if "speaker" in rows.column_names else None,
+        speakers=len(speakers) or None,
         durations=durations,
         characters=counted.total(),
         unknown=counted[processor.tokenizer.unk_token_id],

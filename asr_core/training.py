@@ -27,7 +27,7 @@ from transformers import (
 
 from asr_core import augmentation, data, metrics, models, pictures, preparation, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
-from asr_core.errors import ModelError, OptionError
+from asr_core.errors import ModelError, OptionError, first_line
 from asr_core.evaluation import Evaluation, evaluate
 from asr_core.flags import Options
 from asr_core.resuming import last_checkpoint
@@ -271,7 +271,7 @@ def _writing(folder: Path, what: str) -> Iterator[None]:
         if not last_checkpoint(folder):  # and what is half written would be in the way
             again = "start again with another --output_dir"
         raise ModelError(
-            f"{what} because {folder} cannot be written ({str(error).splitlines()[0]}): "
+            f"{what} because {folder} cannot be written ({first_line(error)}): "
             f"make room and {again}."
         ) from error
 

@@ -251,6 +251,28 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_goes_on(run, talks, 
     assert len(written(talks.parent / "out")) == len(PLACES)
 
 
+def test_a_recording_that_cannot_even_be_looked_at_is_named_and_the_rest_goes_on(
+    run, talks, monkeypatch
+):
+    def refuse(path):
+        if path.name == "first.wav":
+            raise PermissionError(13, "Permission denied", str(path))
+        return False
+
+    monkeypatch.setattr("pathlib.Path.is_fifo", refuse)
+    status, _ = run()
+    assert status == 0  # here it can be read after all
+    assert len(written(talks.parent / "out")) == len(PLACES)
+
+
+def test_a_folder_may_have_any_name(run, talks):
+    (talks / "2024").rename(talks / "transcripts")
+    assert run()[0] == 0
+    status, errors = run()
+    assert status == 0
+    assert f"{len(PLACES)} of {len(PLACES)} transcripts are there already" in errors
+
+
 def test_names_that_are_hard_to_write_do_not_end_the_run(run, talks):
     (talks / ("회" * 83 + "ab.wav")).write_bytes(recordings.sound(1.0))  # 255 bytes
     (talks / os.fsdecode("회의.wav".encode("cp949"))).write_bytes(recordings.sound(1.0))

@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 from safetensors import SafetensorError
 
-from asr_core import language_model, ngrams, search
+from asr_core import language_model, models, ngrams, search
 from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet
@@ -362,6 +362,18 @@ def test_tuning_on_nothing_is_refused(tmp_path, capsys, count):
     command = f"language-model tune {tmp_path} --dataset sample --max_samples {count}"
     assert main(command.split()) == 1
     assert f"--max_samples {count}: at least 1 is needed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 41, 999])
+def test_tuning_takes_as_many_clips_as_are_asked_for(monkeypatch, capsys, count):
+    def listen(recognizer, rows, augmentation):
+        raise DataError(f"{len(list(rows))} clips")
+
+    monkeypatch.setattr("asr_core.tuning.listen", listen)
+    known = models.EMBEDDED_FOLDER.parent / "language_model"
+    command = f"language-model tune {known} --dataset sample --max_samples {count}"
+    assert main(command.split()) == 1
+    assert f"{min(count, 42)} clips" in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_kept_the_search_is_compiled_all_the_same(monkeypatch):

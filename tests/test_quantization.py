@@ -108,6 +108,7 @@ def test_the_command(capsys, tmp_path):
 
 def test_where_it_is_not_to_be_had(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(OptionError, match="int8 is for a CPU, not for cuda"):
         models.hardware("auto", "int8")
     monkeypatch.setattr(quantization, "is_possible", lambda: False)

@@ -51,6 +51,15 @@ def test_numbers_are_those_of_the_rows_that_stay(looked):
     assert looked.test.clips == 4
 
 
+def test_who_is_not_known_is_no_speaker():
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    rows = data.load(data.SAMPLE, split="train[:4]")
+    for speakers, count in ((["a", None, "b", ""], 2), ([None] * 4, None)):
+        named = rows.add_column("speaker", speakers)
+        prepared = preparation.prepare(named, processor, FRAMES)
+        assert report.look(prepared, prepared, processor).train.speakers == count
+
+
 def test_repeats_are_counted_within_and_across_the_parts():
     rows = data.load(data.SAMPLE, split="train[:4]")
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
