@@ -291,7 +291,7 @@ def _dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         required=True,
-        help="id of the Hub, folder with metadata, .csv, .jsonl, .parquet, or 'sample'",
+        help="id of the Hub, folder with metadata, .csv, .tsv, .jsonl, .parquet, or 'sample'",
     )
     parser.add_argument("--dataset_config", help="as in 'en-US'")
     parser.add_argument(

@@ -1,9 +1,9 @@
 """Datasets of any form -> rows of (audio, transcription), and those rows made ready to learn from.
 
 A dataset is named by an id of the Hub, a folder with `metadata.csv` or `metadata.jsonl`, a `.csv`,
-`.jsonl` or `.parquet` file, or `sample`, the one that comes with this package. Recordings stay as
-they are (`Audio(decode=False)`) until a batch needs them: decoding is `audio`'s work, and prepared
-data is no larger than the recordings.
+`.tsv`, `.jsonl` or `.parquet` file, or `sample`, the one that comes with this package. Recordings
+stay as they are (`Audio(decode=False)`) until a batch needs them: decoding is `audio`'s work, and
+prepared data is no larger than the recordings.
 """
 
 from __future__ import annotations

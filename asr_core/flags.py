@@ -56,13 +56,13 @@ class Options:
     )
     dataset: str = field(
         default=data.SAMPLE,
-        metadata={"help": "id of the Hub, folder, .csv, .jsonl, .parquet, or 'sample'"},
+        metadata={"help": "id of the Hub, folder, .csv, .tsv, .jsonl, .parquet, or 'sample'"},
     )
     dataset_config: str | None = field(default=None, metadata={"help": "as in 'en-US'"})
     train_split: str = field(default="train", metadata={"help": "as in 'train[:100]'"})
     eval_split: str | None = field(
         default=None,
-        metadata={"help": "to measure on; else one there is, or `test_size` is cut off"},
+        metadata={"help": "to measure on; else one beside 'train', or `test_size` is cut off"},
     )
     test_size: float = field(default=0.2, metadata={"help": "share (or number) of rows to cut off"})
     audio_column: str | None = field(default=None, metadata={"help": "column of recordings"})

@@ -29,7 +29,7 @@ import numpy as np
 from asr_core.errors import DataError, OptionError
 from asr_core.text import Spelling, is_turkic, normalize
 
-BEGIN, END, UNKNOWN = 0, 1, 2
+BEGIN, END, UNKNOWN = 0, 1, 2  # the first words of every vocabulary
 SPECIAL = ("<s>", "</s>", "<unk>")
 ORDERS = range(1, 7)
 LARGEST_VOCABULARY = 65_536  # words, `SPECIAL` among them: numbers of two bytes

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asr_core.errors import OptionError
+from asr_core.ngrams import BEGIN, END, UNKNOWN
 
 try:
     from numba import njit
@@ -38,7 +39,6 @@ ROOT = 0  # of the trie: no letter of a word has come yet
 OUTSIDE = -1  # of the trie: the word being spelt is not in it
 EMPTY = -1  # state of the n-grams that remembers no word
 SPACE = -1  # among the letters of a column: a word ends or begins
-BEGIN, END, UNKNOWN = 0, 1, 2  # words of every vocabulary: <s>, </s>, <unk>
 NEVER = -1e30  # log-probability of the impossible
 WORD = 6.0  # what the words before can at most add to the score that was hoped for of a word
 

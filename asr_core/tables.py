@@ -108,8 +108,8 @@ def find(name: str) -> Tables | None:
     if path.is_file():
         if path.suffix.lower() not in FORMS:
             raise DataError(
-                f"{name} is not a dataset: give a .csv, .jsonl or .parquet file, or a folder with "
-                "metadata.csv or metadata.jsonl."
+                f"{name} is not a dataset: give a .csv, .tsv, .jsonl or .parquet file, or a folder "
+                "with metadata.csv or metadata.jsonl."
             )
         return Tables(FORMS[path.suffix.lower()], {"train": [str(path)]})
     if path.is_dir():

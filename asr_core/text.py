@@ -90,7 +90,7 @@ class Spelling:
 def normalize(text: str, spelling: Spelling) -> str:
     """`text` as `spelling` writes it: NFKC, single spaces, no control characters.
 
-    Unassigned punctuation becomes a space (well-known -> well known); an apostrophe between two
+    Punctuation that goes becomes a space (well-known -> well known); an apostrophe between two
     letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners),
     those that choose between pictures of one character, and marks that stand on no letter.
     """

@@ -48,7 +48,7 @@ class Parts:
 
 
 def load_parts(options: Options, seed: int) -> Parts:
-    """The dataset's own test part where it has one, else `test_size` of the rows, by `seed`."""
+    """The part asked for, or that comes with "train"; else `test_size` of the rows, by `seed`."""
     columns = data.Columns(options.audio_column, options.text_column)
     where = (options.dataset, options.dataset_config)
     train = data.load(*where, options.train_split, columns)
