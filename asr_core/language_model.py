@@ -81,7 +81,7 @@ class LanguageModel:
         spelling = ngrams.spelling_of(Counter("".join(self.words)))
         total, state = 0.0, self.begin
         for word in [*normalize(text, spelling).split(), "</s>"]:
-            score, state = search.step(self.ngrams, state, numbers.get(word, search.UNKNOWN))
+            score, state = search.step(self.ngrams, state, numbers.get(word, ngrams.UNKNOWN))
             total += score
         return total
 
@@ -90,7 +90,7 @@ class LanguageModel:
         """The state at the beginning of a sentence."""
         from asr_core import search
 
-        return search.shortest(self.ngrams, search.BEGIN)
+        return search.shortest(self.ngrams, ngrams.BEGIN)
 
     def with_weights(self, **changes: float) -> LanguageModel:
         return replace(self, weights=replace(self.weights, **changes))

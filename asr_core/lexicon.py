@@ -14,7 +14,7 @@ from asr_core import search
 from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
-from asr_core.ngrams import SPECIAL
+from asr_core.ngrams import SPECIAL, UNKNOWN
 from asr_core.text import Spelling, favoured, is_turkic, lowered, normalize
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
@@ -72,7 +72,7 @@ class Vocabulary:
                     f"{', '.join(missing)}."
                 )
             for word in fold(written).split():
-                number, _ = spellings.get(word, (search.UNKNOWN, 0.0))
+                number, _ = spellings.get(word, (UNKNOWN, 0.0))
                 spellings[word] = (number, weights.hotword * len(word))
         return cls(
             alphabet,
@@ -181,7 +181,7 @@ def _lexicon(
         np.concatenate(ahead).astype(np.float32),
         number,
         bonus,
-        weights.alpha * float(ngrams.log_probability[search.UNKNOWN]) + weights.unknown,
+        weights.alpha * float(ngrams.log_probability[UNKNOWN]) + weights.unknown,
     )
 
 

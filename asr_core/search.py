@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asr_core.errors import OptionError
-from asr_core.ngrams import BEGIN, END, UNKNOWN
+from asr_core.ngrams import END, UNKNOWN
 
 try:
     from numba import njit

@@ -49,7 +49,7 @@ def test_probabilities_of_all_words_add_up_to_one(text, tmp_path, order, megabyt
     for context in ("", "want", "want to", "the card of the", "of nothing known", "i want to"):
         state = model.begin
         for word in context.split():
-            _, state = search.step(model.ngrams, state, numbers.get(word, search.UNKNOWN))
+            _, state = search.step(model.ngrams, state, numbers.get(word, ngrams.UNKNOWN))
         total = sum(
             np.exp(search.step(model.ngrams, state, word)[0])
             for word in range(1, len(model.words))  # nothing is followed by a beginning
