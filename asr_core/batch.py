@@ -97,7 +97,8 @@ def table(lines: Sequence[Line], language: str = "en") -> str:
     keys = ("file", "state", "result")
     titles = "".join(f'<th scope="col">{say(key, language)}</th>' for key in keys)
     rows = "".join(
-        f"<tr><td>{escape(line.name)}</td><td>{line.state}</td><td>{escape(line.result)}</td></tr>"
+        f"<tr><td>{escape(line.name)}</td><td>{line.state}</td>"
+        f'<td dir="auto">{escape(line.result)}</td></tr>'
         for line in lines
     )
     return f'<table class="files"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>'

@@ -61,7 +61,7 @@ def markup(comparison: Comparison, titles: dict[str, str]) -> str:
             f'<span class="pair {kind}" title="{title}">'
             f"<del>{escape(said) or '&nbsp;'}</del><ins>{escape(heard) or '&nbsp;'}</ins></span>"
         )
-    return f'<div class="pairs">{" ".join(cells)}</div>'
+    return f'<div class="pairs" dir="auto">{" ".join(cells)}</div>'
 
 
 def _folded(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -117,4 +118,5 @@ def _letters(words: list[Word]) -> int:
 
 
 def _bare(word: str) -> str:
-    return "".join(filter(str.isalnum, word)).casefold() or word
+    spoken = (c for c in word if unicodedata.category(c)[0] in "LMN")
+    return "".join(spoken).casefold() or word

@@ -47,7 +47,8 @@ class Vocabulary:
         Raises ModelError when the language model was made for another alphabet, OptionError when a
         hotword cannot be spelt.
         """
-        fold = partial(_fold, dotless=is_turkic("".join(alphabet.tokens)))
+        spelt = "".join(alphabet.tokens)
+        fold = partial(_fold, dotless=is_turkic(spelt), eszett="ß" in spelt.lower())
         letters = {c: i for i, c in enumerate(sorted(set(fold("".join(alphabet.tokens))) - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
@@ -102,9 +103,14 @@ def _missing(word: str, fold: Callable[[str], str], letters: Container[str]) -> 
     return [c for c in dict.fromkeys(word) if any(part not in letters for part in fold(c))]
 
 
-def _fold(text: str, dotless: bool) -> str:
-    """Letters without case; Hangul as jamo, whichever way the alphabet writes them."""
-    text = lowered(text, dotless)
+def _fold(text: str, dotless: bool, eszett: bool) -> str:
+    """Letters without case or place in a word; Hangul as jamo, however the alphabet writes them.
+
+    Without `eszett`, ß is ss, as capitals have it.
+    """
+    text = lowered(text, dotless).replace("ς", "σ")
+    if not eszett:
+        text = text.replace("ß", "ss")
     return unicodedata.normalize("NFD", text) if not text.isascii() else text
 
 

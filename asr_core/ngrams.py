@@ -104,7 +104,7 @@ def _spelling(paths: Sequence[Path]) -> Spelling:
     for path in paths:
         with path.open("rb") as raw:
             for line in itertools.islice(_lines(path, raw), HEAD):
-                letters.update(line)
+                letters.update(unicodedata.normalize("NFC", line))
     return spelling_of(letters)
 
 

@@ -137,7 +137,8 @@ def outcome(transcript: Transcript, language: str = "en") -> str:
     if transcript.warnings:
         return notice("problem", " ".join(translate(w, language) for w in transcript.warnings))
     count, duration = len(transcript.words), clock(transcript.duration)
-    key = "done_one" if count == 1 else "done"
+    unspaced = not all(word.space for word in transcript.words[1:])
+    key = "done_one" if count == 1 else "done_unspaced" if unspaced else "done"
     return notice("done", say(key, language, words=count, duration=duration))
 
 

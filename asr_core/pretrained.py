@@ -59,10 +59,10 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
     )
 
     spelling = text.Spelling(options.case, options.punctuation, options.hangul)
-    tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
-    if text.is_turkic(tokens):  # which can be told by what is written small only
+    written = replace(spelling, case="keep")  # capitals do not tell one i from the other
+    if text.is_turkic(text.vocabulary(text.normalize(t or "", written) for t in transcripts)):
         spelling = replace(spelling, dotless=True)
-        tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
+    tokens = text.vocabulary(text.normalize(t or "", spelling) for t in transcripts)
     with tempfile.TemporaryDirectory() as folder:  # what lies in the output folder may be in use
         path = Path(folder, "vocab.json")
         path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,8 +13,11 @@ from typing import Any
 
 from asr_core.errors import OptionError
 
-APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u0060\u2032", "'"))
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u0060\u2032\u05f3", "'"))
 ACUTE = "\u00b4"  # typed for an apostrophe on many keyboards; NFKC makes an accent of it
+# Punctuation that stands within a word: in Hebrew that of abbreviations, in Catalan between two l.
+INSIDE = re.compile('(?<=[\u05d0-\u05ea])["\u05f4](?=[\u05d0-\u05ea])|(?<=[lL])\u00b7(?=[lL])')
+TATWEEL = "\u0640"  # that makes an Arabic word longer to look at
 # Signs that choose between pictures of one character, and the frame of a keycap.
 SELECTORS = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3])
 # The vowel of Thai and Lao that NFKC takes apart, though everybody writes it as one character.
@@ -23,8 +27,9 @@ DELIMITER = "|"  # stands for the space between words
 
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 _JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are different characters
+_TYPED = {ord(unicodedata.normalize("NFKC", chr(c))): c for c in range(0x3131, 0x3164)}
 
-PAUSES = ".,?!。、।॥؟،؛"  # as NFKC leaves them; models that spell these keep punctuation
+PAUSES = ".,?!。、।॥؟،؛۔။၊។៖։።፣፤།"  # as NFKC leaves them; models that spell these keep punctuation
 # Commas and semicolons of the scripts that people type.
 COMMAS = str.maketrans(dict.fromkeys(",;،؛՝፣፤、，；､", " "))
 ZERO_WIDTH_SPACE = "\u200b"
@@ -95,11 +100,12 @@ def normalize(text: str, spelling: Spelling) -> str:
     those that choose between pictures of one character, and marks that stand on no letter.
     """
     text = unicodedata.normalize("NFKC", text.replace(ACUTE, "'")).translate(APOSTROPHES)
-    text = text.translate(SELECTORS)
+    text = text.translate(SELECTORS).replace(TATWEEL, "")
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
     if spelling.punctuation == "remove":
+        text = INSIDE.sub("", text)
         text = "".join(
             c if _is_spoken(text, i) else "" if c == "'" else " " for i, c in enumerate(text)
         )
@@ -145,8 +151,8 @@ def decompose(text: str) -> str:
 
 
 def compose(text: str) -> str:
-    """The inverse of `decompose`."""
-    return unicodedata.normalize("NFC", text)
+    """The inverse of `decompose`; jamo that stand alone (ㅋㅋ) become those that people type."""
+    return unicodedata.normalize("NFC", text).translate(_TYPED)
 
 
 def vocabulary(transcripts: Iterable[str]) -> dict[str, int]:

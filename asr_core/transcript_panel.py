@@ -16,7 +16,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 # `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
 # that would become part of the program.
-WORDS = r"""<div class="words" role="group" aria-label="${label}">${
+WORDS = r"""<div class="words" dir="auto" role="group" aria-label="${label}">${
   (value || []).map(([text, start, title, mark, space], index) =>
     `${space ? " " : ""}<span class="word ${mark} ${space ? "" : "glued"}" title="${title}"
       data-start="${start}" role="button" tabindex="${index ? -1 : 0}">${

@@ -150,6 +150,23 @@ def test_hotwords_are_taken_as_phones_type_them(typed, said):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    ("letters", "typed", "said"),
+    [
+        ("ΑΛΟΠΣΥ", "Παυλος", "ΠΑΥΛΟΣ"),
+        ("ΑΛΟΠΣΥ", "ΠΑΥΛΟΣ", "ΠΑΥΛΟΣ"),
+        ("AERST", "Straße", "STRASSE"),
+        ("aerstß", "Straße", "straße"),
+    ],
+)
+def test_letters_that_differ_by_case_and_place_are_known(tmp_path, letters, typed, said):
+    (tmp_path / "text.txt").write_text(f"{typed}\n" * 3, encoding="utf-8")
+    known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    vocabulary = Vocabulary.of(Alphabet(("", " ", *letters), 0), known, [typed])
+    by_hand = Vocabulary.of(Alphabet(("", " ", *letters), 0), None, [said])
+    assert len(vocabulary.lexicon.bonus) == len(by_hand.lexicon.bonus) == 1
+
+
 def test_a_sign_that_the_model_spells_stays_in_its_hotwords():
     signs = Alphabet(("", " ", *"aceujnl-"), blank=0)
     assert len(Vocabulary.of(signs, None, ["Jean-Luc"]).lexicon.bonus) == 1

@@ -49,6 +49,12 @@ def test_a_character_of_a_text_without_spaces_is_corrected_by_itself():
     assert edited(corrected, "今日は晴れAI").text == "今日は晴れAI"
 
 
+@pytest.mark.parametrize(("was", "corrected"), [("लड़का", "लड़की"), ("ก", "ก่"), ("كَتَبَ", "كُتِبَ")])
+def test_another_vowel_sign_makes_another_word(was, corrected):
+    heard = Transcript((Word(was, 0.0, 0.5, 0.3),), duration=1.0)
+    assert edited(heard, corrected).words == (Word(corrected, 0.0, 0.5, 1.0),)
+
+
 def test_a_replaced_word_gets_the_time_of_the_old_one_and_full_confidence():
     assert edited(HEARD, "I OWN MY BANK").words[1] == Word("OWN", 1.0, 1.4, 1.0)
 

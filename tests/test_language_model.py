@@ -8,6 +8,7 @@ import lzma
 import random
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pyarrow
@@ -169,8 +170,10 @@ TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört bü
 
 
 @pytest.mark.parametrize("case", ["lower", "upper"])
-def test_turkish_words_keep_their_two_letters_i(tmp_path, case):
-    (tmp_path / "text.txt").write_text("\n".join(TURKISH), encoding="utf-8")
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_turkish_words_keep_their_two_letters_i(tmp_path, case, form):
+    written = unicodedata.normalize(form, "\n".join(TURKISH))
+    (tmp_path / "text.txt").write_text(written, encoding="utf-8")
     known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
     assert {"ışık", "izmir'de", "ılık", "bir"} <= set(known.words)
     spelling = Spelling(case=case, dotless=True)

@@ -73,6 +73,11 @@ def test_words_come_with_times_and_doubts(wav):
     assert "2 words in 0:01" in last.notice
 
 
+def test_characters_are_not_counted_as_words():
+    words = tuple(Word(c, i, i + 1, 0.9, space=not i) for i, c in enumerate("天气很好"))
+    assert "4 characters in 0:04" in page.outcome(Transcript(words, 4.0))
+
+
 def test_words_heard_before_a_failure_stay(wav):
     half = Transcript(HELLO.words[:1], 0.7, "hi.wav", complete=False)
     engine = Engine(Speaker(half, AudioError("hi.wav is damaged.")))

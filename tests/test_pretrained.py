@@ -74,6 +74,13 @@ def test_turkish_keeps_its_two_letters_i_apart(tmp_path, case, heard):
     assert dots == {"ı", "i", "I", "İ", "i̇", "\u0307"} & set(tokenizer.get_vocab())
 
 
+def test_turkish_capitals_are_told_from_small_letters(tmp_path):
+    flags = f"--model embedded --vocabulary data --case upper --output_dir {tmp_path}"
+    said = ["istanbul'da hava ılık", "çocuk ağaç üç göz şey"]
+    tokenizer = pretrained.load_processor(parse(flags.split())[0], said)[0].tokenizer
+    assert {"I", "İ"} <= set(tokenizer.get_vocab())
+
+
 def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):
     out = tmp_path / "model"
     (out / "checkpoint-1").mkdir(parents=True)

@@ -41,6 +41,9 @@ TURKISH_CAPITALS = text.Spelling(case="upper", dotless=True)
         ("ไทย\u200bแลนด์", LOWER, "ไทย แลนด์"),
         ("ΣΊΣΥΦΟΣ", LOWER, "σίσυφος"),
         ("Straße", text.Spelling(case="keep"), "Straße"),
+        ('צה"ל, ד״ר כהן אמר "שלום" לג׳ורג׳', LOWER, "צהל דר כהן אמר שלום לג'ורג"),
+        ("una col·lecció · dues", LOWER, "una collecció dues"),
+        ("مـحمد كتـاب", LOWER, "محمد كتاب"),
         ("Hello, world!", text.Spelling(case="keep", punctuation="keep"), "Hello, world!"),
         ("don\u00b4t, it\u2032s", LOWER, "don't it's"),
         ("I love you \u2764\ufe0f", LOWER, "i love you"),
@@ -131,7 +134,9 @@ def test_laughter_does_not_take_korean_syllables_apart(tmp_path):
     assert not text.unknown([text.normalize(line, spelling) for line in said], tokenizer)
 
 
-@pytest.mark.parametrize("said", ["हिन्दी में।", "東京、大阪。", "هل أنت هنا؟", "Well, yes."])
+@pytest.mark.parametrize(
+    "said", ["हिन्दी में।", "東京、大阪。", "هل أنت هنا؟", "Well, yes.", "میں گھر پر ہوں۔", "သွားမယ်။"]
+)
 def test_punctuation_of_any_script_stays_where_it_was_learnt(tmp_path, said):
     keep = text.Spelling(punctuation="keep")
     tokenizer = tokenizer_of([said], tmp_path, keep)
@@ -157,3 +162,8 @@ def test_where_words_are_written_without_spaces_every_character_is_one(written, 
     parts = list(text.parted(written))
     assert "|".join(space * " " + part for part, space in parts).strip() == words
     assert joined(Word(part, 0, 0, 1, space) for part, space in parts) == written
+
+
+def test_laughter_is_written_as_people_type_it():
+    for spelling in (LOWER, text.Spelling(hangul="jamo")):
+        assert text.compose(text.normalize("진짜 ㅋㅋ ㅠㅠ", spelling)) == "진짜 ㅋㅋ ㅠㅠ"
