@@ -107,6 +107,10 @@ KOREAN = {
     "There is nothing to compare with: write down what was really said.": (
         "견줄 글이 없습니다. 실제로 한 말을 적으세요."
     ),
+    "{count} characters are too many to compare: at most {most} are possible, said and heard "
+    "together.": (
+        "견줄 글이 {count}자로 너무 깁니다. 말한 것과 들은 것을 합쳐 {most}자까지 견줄 수 있습니다."
+    ),
     # lexicon
     "{count} hotwords are too many: {most} can be favoured.": (
         "낱말이 {count}개로 너무 많습니다. {most}개까지 적을 수 있습니다."
