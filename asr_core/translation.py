@@ -190,6 +190,12 @@ KOREAN = {
     "The recording is longer than {seconds} s: say one sentence only.": (
         "녹음이 {seconds}초를 넘습니다. 한 문장만 말하세요."
     ),
+    "The model has no letter of this sentence: write it in the model's language, and numbers as "
+    "words.": (
+        "모델이 적을 수 있는 글자가 없는 문장입니다. 모델의 언어로, 숫자는 말로 풀어 적으세요."
+    ),
+    "The sentence is too long for a recording of {seconds} s: write down only what is said in "
+    "it.": "{seconds}초 녹음에는 문장이 너무 깁니다. 녹음에서 하는 말만 적으세요.",
     "All recordings are of the same sentence: say different ones.": (
         "모든 녹음이 같은 문장입니다. 서로 다른 문장을 말하세요."
     ),
