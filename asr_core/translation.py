@@ -27,6 +27,9 @@ KOREAN = {
     "{name} is in a coding that cannot be read: convert it first.": (
         "{name}: 읽을 수 없는 방식으로 부호화되어 있습니다. 먼저 변환하세요."
     ),
+    "{name} has {count} channels: at most {most} can be read.": (
+        "{name}: 채널이 {count}개입니다. {most}개까지 읽을 수 있습니다."
+    ),
     "{name} is only {long} ms long: at least {least} ms are needed.": (
         "{name}: 길이가 {long}ms뿐입니다. 적어도 {least}ms가 필요합니다."
     ),
