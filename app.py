@@ -139,6 +139,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
         import gradio as gr
+        from gradio import http_server
 
         from asr_core.downloads import bound
 
@@ -166,7 +167,9 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             quiet=True,
         )
     except OSError as error:
-        where = f"{host or '127.0.0.1'}, port {port or '7860 to 7959'}"
+        first, count = http_server.INITIAL_PORT_VALUE, http_server.TRY_NUM_PORTS
+        ports = port or (f"{first} to {first + count - 1}" if count > 1 else first)
+        where = f"{host or http_server.LOCALHOST_NAME}, port {ports}"
         raise OptionError(
             f"Nothing can be served at {where}: the port is taken, or the address is not one of "
             "this machine's. Try another --port or --host."
@@ -201,6 +204,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860").strip()
     if not (port.isdecimal() and 0 < int(port) < 65536):  # gradio cannot even be imported
         parser.error(f"GRADIO_SERVER_PORT={port} is not a port: use 1 to 65535.")
+    count = os.environ.get("GRADIO_NUM_PORTS", "100").strip()
+    if not (count.isdecimal() and int(count)):
+        parser.error(f"GRADIO_NUM_PORTS={count} is no number of ports: use 1 or more.")
     return chosen
 
 

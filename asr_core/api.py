@@ -15,7 +15,7 @@ from gradio.exceptions import InvalidPathError
 
 from asr_core import page
 from asr_core.engine import Engine, Wish, gpu
-from asr_core.subtitles import FORMATS, render
+from asr_core.subtitles import FORMATS, writer
 
 RECORDING = (
     'A recording is given as {"path": PATH, "meta": {"_type": "gradio.FileData"}}, where PATH is '
@@ -57,8 +57,9 @@ def api(engine: Engine) -> None:
     @gpu
     def listen(recording: str | None, format: str, wish: Wish) -> Iterator[tuple[str, str]]:
         try:
+            write = writer(format)  # what is wrong with it is told before the work
             for transcript in page.sparingly(engine.listener(wish).stream(recording)):
-                yield render(transcript, format), ""
+                yield write(transcript), ""
         except Exception as error:
             yield "", page.complaint(error, "en")
 

@@ -193,6 +193,10 @@ class Recording:
                 raise AudioError(
                     f"{self.name} is in a coding that cannot be read: convert it first."
                 )
+            if (channels := stream.codec_context.channels) > CHANNELS:
+                raise AudioError(
+                    f"{self.name} has {channels} channels: at most {CHANNELS} can be read."
+                )
             stream.thread_type = "AUTO"
             if stream.duration:
                 self.duration = float(stream.duration * stream.time_base)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SHOWN = 300  # words on the page while one speaks, so that an hour costs no more than a minute
 AHEAD = 30.0  # seconds of sound that are held on the server; the browser keeps what is more
+MICROPHONES = range(8_000, RATES.stop)  # Hz
 AWAY = 30.0  # seconds without a sound, after which a browser is taken to be gone
 
 
@@ -97,8 +98,8 @@ def receive(sessions: dict[str, Session], message: Any) -> int | None:
         session = sessions[key]
         if session is ENDED:
             return -1
-        if rate not in RATES or first < 0:
-            return None
+        if rate not in MICROPHONES or first < 0 or len(samples) > AHEAD * rate:
+            return None  # resampled, little sound at a low rate would fill the memory
         return session.put(int(rate), int(first), samples, bool(last))
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

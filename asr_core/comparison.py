@@ -9,6 +9,7 @@ from asr_core.errors import DataError
 from asr_core.text import Spelling, normalize
 
 DOTTED = "i\u0307"  # small letter of İ in languages that have no other i
+MOST = 200_000  # characters of both texts: the time it takes grows with their square
 KINDS = {
     "equal": "equal",
     "substitute": "substitution",
@@ -33,9 +34,17 @@ class Comparison:
 
 
 def compare(said: str, heard: str) -> Comparison:
-    """Align two texts, whatever their case and punctuation. Raises DataError without a text."""
+    """Align two texts, whatever their case and punctuation.
+
+    Raises DataError without a text, or with more than `MOST` characters.
+    """
     from asr_core import mistakes, scoring
 
+    if (count := len(said) + len(heard)) > MOST:
+        raise DataError(
+            f"{count:,} characters are too many to compare: at most {MOST:,} are possible, said "
+            "and heard together."
+        )
     said, heard = normalize(said, Spelling()), normalize(heard, Spelling())
     if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")

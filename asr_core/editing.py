@@ -13,6 +13,7 @@ from asr_core.text import parted
 from asr_core.transcript import Transcript, Word
 
 HURRY = 0.05  # seconds for a letter: nobody speaks, or reads, faster
+ROUNDING = 0.002  # seconds
 
 
 def edited(transcript: Transcript, text: str) -> Transcript:
@@ -42,8 +43,14 @@ def edited(transcript: Transcript, text: str) -> Transcript:
             told = [Word(text, first, first, 1.0) for text in new[k:end]]
             words += _spread(told, first, old[j - 1].end if i < j else following)
             fresh.append((k, end))
+    least = [min(word.end - word.start, HURRY * len(word.text)) for word in words]
     for first, after in fresh:
-        _ease(words, first, after, transcript.duration)
+        least[first:after] = [HURRY * len(word.text) for word in words[first:after]]
+    if fresh and sum(least) > transcript.duration:  # not even all of the recording is enough
+        words = list(_spread(words, 0.0, transcript.duration))
+    else:
+        for first, after in fresh:
+            _ease(words, least, first, after, transcript.duration)
     words = [replace(word, space=space) for word, (_, space) in zip(words, parts, strict=True)]
     return replace(transcript, words=tuple(words))
 
@@ -58,50 +65,45 @@ def _blocks(old: list[str], new: list[str]) -> Iterator[tuple[bool, int, int, in
         yield kept, first.src_start, last.src_end, first.dest_start, last.dest_end
 
 
-def _ease(words: list[Word], first: int, after: int, duration: float) -> None:
+def _ease(words: list[Word], least: list[float], first: int, after: int, duration: float) -> None:
     """Give `words[first:after]` time to be said in: what is free, then what neighbours can spare.
 
-    Neighbours become shorter, or move into a pause beyond them, by no more than is missing.
+    Neighbours become shorter, or move into a pause beyond them, by no more than is missing. Each
+    keeps its `least` seconds, or gets them, so that new ones among them need not look for these.
     """
     start, end = words[first].start, words[after - 1].end
-    needed = HURRY * _letters(words[first:after])
-    if end - start >= needed:
+    needed = sum(least[first:after])
+    if end - start > needed - ROUNDING:
         return
     i, j = first, after  # words[i:j] are these and the neighbours that give
     low, high = _free(words, i, j, duration)
     kept_before = kept_after = 0.0  # seconds that the neighbours keep
-    while high - low < kept_before + needed + kept_after:
-        if not i and j == len(words):  # not even all of the recording is enough
-            words[:] = _spread(words, 0.0, duration)
-            return
+    while high - low < kept_before + needed + kept_after and (i or j < len(words)):
         if i and (first - i <= j - after or j == len(words)):
             i -= 1
-            kept_before += _least(words[i])
+            kept_before += least[i]
         else:
-            kept_after += _least(words[j])
+            kept_after += least[j]
             j += 1
         low, high = _free(words, i, j, duration)
     end = min(start + needed, high - kept_after)
     words[first:after] = _spread(words[first:after], min(start, end - needed), end)
     for k in reversed(range(i, first)):
+        kept_before -= least[k]
         end = min(words[k].end, words[k + 1].start)
-        start = min(words[k].start, round(end - _least(words[k]), 3))
-        words[k] = replace(words[k], start=start, end=end)
+        start = max(min(words[k].start, end - least[k]), low + kept_before)
+        words[k] = replace(words[k], start=min(round(start, 3), end), end=end)
     for k in range(after, j):
-        start = max(words[k].start, words[k - 1].end)
-        end = max(words[k].end, round(start + _least(words[k]), 3))
-        words[k] = replace(words[k], start=start, end=end)
+        kept_after -= least[k]
+        start = max(words[k - 1].end, min(words[k].start, high - kept_after - least[k]))
+        end = min(max(words[k].end, start + least[k]), high - kept_after)
+        words[k] = replace(words[k], start=start, end=max(round(end, 3), start))
 
 
 def _free(words: list[Word], i: int, j: int, duration: float) -> tuple[float, float]:
     """From the end of the word before `words[i:j]` to the start of the one after."""
     low = words[i - 1].end if i else 0.0
     return low, words[j].start if j < len(words) else duration
-
-
-def _least(word: Word) -> float:
-    """Seconds that a word keeps, whoever needs some."""
-    return min(word.end - word.start, HURRY * len(word.text))
 
 
 def _spread(words: list[Word], start: float, end: float) -> Iterator[Word]:

@@ -73,6 +73,8 @@ class Engine:
         Raises ModelError when it cannot be, and the next call tries again; or when the host has
         not put `name` on the list, as a visitor must not make the server load whatever there is.
         """
+        if not isinstance(name, str | None):  # whatever a program sends for it
+            raise ModelError(f"The model '{name}' is not one of those offered here.")
         if name in self._own:
             return self._job(name, _load, self._own[name]).result()
         if name and name.startswith(OWN):
@@ -117,6 +119,8 @@ class Engine:
 
     def ready(self, name: str | None = None) -> bool:
         """Whether `recognizer` would answer at once."""
+        if not isinstance(name, str | None):
+            return False
         with self._lock:
             if not name:
                 choice = self._jobs.get(CHOICE)

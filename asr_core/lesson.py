@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from asr_core import audio, page
+from asr_core import audio, page, text
 from asr_core.engine import Engine
-from asr_core.errors import AudioError, DataError
+from asr_core.errors import AudioError, DataError, OptionError
 from asr_core.models import EMBEDDED
 
 LEAST = 6  # recordings to begin with
@@ -55,10 +55,10 @@ class Lesson:
     def folder(self) -> Path:
         return Path(self._home.name)
 
-    def record(self, index: int, path: str, sentence: str) -> None:
-        """Keep a recording of sentence `index`, which was said as `sentence`.
+    def record(self, index: int, path: str, sentence: str, model: str | None = "") -> None:
+        """Keep a recording of sentence `index`, which was said as `sentence`, to teach `model`.
 
-        Raises AudioError when it cannot be learnt from, DataError when nothing is said to be in it.
+        Raises AudioError when it cannot be learnt from, DataError when the sentence cannot.
         """
         if not sentence.strip():
             raise DataError("Write down what is said in the recording.")
@@ -74,9 +74,32 @@ class Lesson:
                 "The recording is silent: check that the right microphone is chosen and not muted."
             )
         samples = np.concatenate(blocks)
+        self._check(sentence, len(samples), self.base if model == self.model else model)
         kept = self.folder / f"{index:02}.wav"
         sf.write(kept, samples, RATE, subtype="PCM_16")
         self.clips[index], self.sentences[index] = kept, sentence.strip()
+
+    def _check(self, sentence: str, samples: int, model: str | None) -> None:
+        """Raises DataError when `train.py` would leave out the sentence."""
+        if any(flag.startswith("--vocabulary") for flag in host_flags()):
+            return  # it learns to spell whatever is written
+        recognizer = self.engine.recognizer(model)  # where torch has been imported
+        from asr_core.pretrained import Frames
+
+        processor, tokenizer = recognizer.processor, recognizer.processor.tokenizer
+        transcript = text.normalize(sentence, text.Spelling.of(tokenizer))
+        labels = tokenizer(transcript).input_ids if transcript else []
+        if not text.is_spelt(labels, tokenizer):
+            raise DataError(
+                "The model has no letter of this sentence: write it in the model's language, and "
+                "numbers as words."
+            )
+        frames = Frames.of(recognizer.pipeline.model, processor)
+        if text.frames_needed(labels) > frames(samples * recognizer.rate // RATE):
+            raise DataError(
+                f"The sentence is too long for a recording of {samples / RATE:.1f} s: write down "
+                "only what is said in it."
+            )
 
     def forget(self, index: int) -> None:
         """Delete the recording of sentence `index`."""
@@ -153,7 +176,17 @@ def write(
     flags += ["--dataset", str(data), "--output_dir", str(folder / "model")]
     if language_model:
         flags += ["--language_model", language_model.name]
-    return [*flags, *shlex.split(os.environ.get("ASR_TEACH_FLAGS", ""))]
+    return [*flags, *host_flags()]
+
+
+def host_flags() -> list[str]:
+    """More flags of `train.py`, from `ASR_TEACH_FLAGS`. Raises OptionError for a lone quote."""
+    flags = os.environ.get("ASR_TEACH_FLAGS", "")
+    try:
+        return shlex.split(flags)
+    except ValueError as error:
+        why = str(error).lower()
+        raise OptionError(f"ASR_TEACH_FLAGS={flags} cannot be taken apart: {why}.") from error
 
 
 def archive(model: Path) -> Path:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 VISITORS = 4  # served at once, in turns; the others see their place in the queue
 UNSURE = 0.7  # confidence under which a word looks uncertain
+# Characters of a correction: whatever the recording, and for a second of it. Nobody writes more.
+WRITTEN, WRITTEN_A_SECOND = 200_000, 50
 SPARING = 20  # times what showing the words took, until they are shown again
 HORIZON = 2.0  # seconds of work after which the time left can be told
 
@@ -103,6 +105,7 @@ def edit(transcript: Transcript | None, text: str | None) -> Transcript | None:
     text = text or ""
     if transcript is None or not (transcript.complete or text.strip()):
         return transcript  # while words come, there is no text yet
+    text = text[: WRITTEN + round(WRITTEN_A_SECOND * transcript.duration)]
     if text.split() == transcript.text.split():
         return transcript
     return edited(transcript, text)

@@ -99,11 +99,9 @@ class _Examine:
     def _problem(
         self, row: dict[str, Any], labels: list[int], length: int, recording: audio.Recording
     ) -> str:
-        tokenizer = self.processor.tokenizer
-        unspelt = (tokenizer.unk_token_id, getattr(tokenizer, "word_delimiter_token_id", None))
         if not (row["transcription"] or "").strip():
             return "without a transcript"
-        if all(label in unspelt for label in labels):
+        if not text.is_spelt(labels, self.processor.tokenizer):
             return UNSPELT
         if recording.silent:  # it would teach to invent what is written
             return "silent"

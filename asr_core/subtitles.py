@@ -14,7 +14,7 @@ import html
 import itertools
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from asr_core.errors import OptionError
@@ -50,9 +50,14 @@ class _Piece:
 
 def render(transcript: Transcript, format: str) -> str:
     """The contents of a file in one of FORMATS. Raises OptionError for any other."""
-    if format not in FORMATS:
+    return writer(format)(transcript)
+
+
+def writer(format: str) -> Callable[[Transcript], str]:
+    """`render` for one of FORMATS. Raises OptionError for any other."""
+    if not isinstance(format, str) or format not in FORMATS:
         raise OptionError(f"There is no format '{format}': use one of {', '.join(FORMATS)}.")
-    return FORMATS[format](transcript)
+    return FORMATS[format]
 
 
 def cues(transcript: Transcript) -> list[Cue]:

@@ -94,7 +94,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
             return {notice: page.notice("problem", say("nothing_recorded", language))}
         try:
             held, index = begin(held, model), index or 0
-            held.record(index, path, said)
+            held.record(index, path, said, model)
         except AsrError as error:
             return {notice: page.notice("problem", page.complaint(error, language))}
         following = held.next(index)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from asr_core import comparison, page
 from asr_core.errors import AsrError, ModelError, OptionError
-from asr_core.lesson import LEAST, Lesson, archive, copies, stop, write
+from asr_core.lesson import LEAST, Lesson, archive, copies, host_flags, stop, write
 from asr_core.phrases import say
 
 GLANCE = 0.5  # seconds between two looks at how the training goes
@@ -32,8 +32,9 @@ TRAIN = Path(__file__).parents[1] / "train.py"
 def allowed(public: bool = False) -> bool:
     """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host.
 
-    Raises OptionError when what it says cannot be understood.
+    Raises OptionError when what it says cannot be understood, or what `ASR_TEACH_FLAGS` says.
     """
+    host_flags()
     wish = os.environ.get("ASR_TEACH", "").strip().lower()
     if not wish:
         return not public and "SPACE_ID" not in os.environ

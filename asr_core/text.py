@@ -220,6 +220,12 @@ def unknown(transcripts: Iterable[str], tokenizer: Any) -> Counter[str]:
     return missing
 
 
+def is_spelt(labels: list[int], tokenizer: Any) -> bool:
+    """Whether any of a transcript's labels is that of a character."""
+    unspelt = (tokenizer.unk_token_id, getattr(tokenizer, "word_delimiter_token_id", None))
+    return any(label not in unspelt for label in labels)
+
+
 def frames_needed(labels: list[int]) -> int:
     """Frames CTC needs for `labels`: one each, and a blank between equal neighbours.
 

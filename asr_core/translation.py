@@ -27,6 +27,9 @@ KOREAN = {
     "{name} is in a coding that cannot be read: convert it first.": (
         "{name}: 읽을 수 없는 방식으로 부호화되어 있습니다. 먼저 변환하세요."
     ),
+    "{name} has {count} channels: at most {most} can be read.": (
+        "{name}: 채널이 {count}개입니다. {most}개까지 읽을 수 있습니다."
+    ),
     "{name} is only {long} ms long: at least {least} ms are needed.": (
         "{name}: 길이가 {long}ms뿐입니다. 적어도 {least}ms가 필요합니다."
     ),
@@ -107,6 +110,10 @@ KOREAN = {
     "There is nothing to compare with: write down what was really said.": (
         "견줄 글이 없습니다. 실제로 한 말을 적으세요."
     ),
+    "{count} characters are too many to compare: at most {most} are possible, said and heard "
+    "together.": (
+        "견줄 글이 {count}자로 너무 깁니다. 말한 것과 들은 것을 합쳐 {most}자까지 견줄 수 있습니다."
+    ),
     # lexicon
     "{count} hotwords are too many: {most} can be favoured.": (
         "낱말이 {count}개로 너무 많습니다. {most}개까지 적을 수 있습니다."
@@ -186,6 +193,12 @@ KOREAN = {
     "The recording is longer than {seconds} s: say one sentence only.": (
         "녹음이 {seconds}초를 넘습니다. 한 문장만 말하세요."
     ),
+    "The model has no letter of this sentence: write it in the model's language, and numbers as "
+    "words.": (
+        "모델이 적을 수 있는 글자가 없는 문장입니다. 모델의 언어로, 숫자는 말로 풀어 적으세요."
+    ),
+    "The sentence is too long for a recording of {seconds} s: write down only what is said in "
+    "it.": "{seconds}초 녹음에는 문장이 너무 깁니다. 녹음에서 하는 말만 적으세요.",
     "All recordings are of the same sentence: say different ones.": (
         "모든 녹음이 같은 문장입니다. 서로 다른 문장을 말하세요."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +42,28 @@ def test_a_port_in_the_environment_that_is_none(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         options([])
     assert "GRADIO_SERVER_PORT=abc is not a port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ["abc", "0", ""])
+def test_a_number_of_ports_in_the_environment_that_is_none(monkeypatch, capsys, count):
+    monkeypatch.setenv("GRADIO_NUM_PORTS", count)
+    with pytest.raises(SystemExit):
+        options([])
+    assert f"GRADIO_NUM_PORTS={count} is no number of ports" in capsys.readouterr().err
+
+
+def test_an_address_in_the_environment_that_is_not_this_machines():
+    environment = {"GRADIO_SERVER_NAME": "192.0.2.1", "GRADIO_NUM_PORTS": "3"}
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, **environment, "GRADIO_SERVER_PORT": "7900"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "Nothing can be served at 192.0.2.1, port 7900 to 7902: " in done.stderr
 
 
 @pytest.mark.browser

@@ -117,6 +117,8 @@ FILE = {"_type": "gradio.FileData"}
         (["/nowhere.wav"], "PATH is what /gradio_api/upload answered"),
         ([{"path": "/nowhere.wav", "meta": FILE}], "PATH is what /gradio_api/upload answered"),
         ([None, "doc"], "doc is not in the list of choices"),
+        ([None, None], "There is no format 'None': use one of txt"),
+        ([None, []], "There is no format '[]': use one of txt"),
     ],
 )
 def test_slips_are_told_to_who_calls_and_not_to_who_hosts(capfd, parameters, sentence):

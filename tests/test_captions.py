@@ -140,6 +140,8 @@ def test_what_our_page_sends_is_taken():
         ["key", float("inf"), 0, "", False],
         ["key", RATE, float("inf"), "", False],
         ["key", RATE, -9, "", False],
+        ["key", 7_999, 0, "", False],
+        ["key", RATE, 0, base64.b64encode(bytes(2 * 31 * RATE)).decode(), False],
     ],
 )
 def test_what_our_page_would_never_send_is_refused(message):

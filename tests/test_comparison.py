@@ -46,6 +46,12 @@ def test_nothing_to_compare_with(said):
         compare(said, "HELLO")
 
 
+@pytest.mark.parametrize("said", ["pay now " * 30_000, "x" * 200_000])
+def test_more_than_can_be_compared_in_a_moment(said):
+    with pytest.raises(DataError, match="at most 200,000 are possible"):
+        compare(said, "pay now")
+
+
 def test_korean():
     assert compare("안녕하세요 여러분", "안녕하세요 여러붕").wer == 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -124,6 +125,23 @@ def test_a_word_said_again_and_again_is_corrected_at_once():
     many = Transcript(tuple(Word("NO", float(i), i + 0.5, 0.9) for i in range(3_000)), 3_000.0)
     corrected = " ".join("yes" if i % 3 else "no" for i in range(3_000))
     assert edited(many, corrected).text == corrected
+
+
+@pytest.mark.parametrize("seconds", [3.0, 3_000.0])
+def test_thousands_of_words_for_others_are_taken_at_once(seconds):
+    heard = tuple(Word(f"{i}", i / 4_000, (i + 1) / 4_000, 0.9) for i in range(4_000))
+    corrected = " ".join(f"{i} new {i}{i}" for i in range(4_000))
+    began = time.monotonic()
+    words = edited(Transcript(heard, seconds), corrected).words
+    assert time.monotonic() - began < 5
+    times = [at for word in words for at in (word.start, word.end)]
+    assert times == sorted(times) and times[-1] <= seconds
+
+
+def test_what_is_written_at_several_places_finds_its_time_at_each():
+    heard = (Word("SO", 0.0, 0.1, 0.9), Word("IT", 0.1, 0.2, 0.9), Word("IS", 0.2, 0.3, 0.9))
+    words = edited(Transcript(heard, 1.0), "SO OLD IT NEW IS").words
+    assert [word.end - word.start for word in words] == pytest.approx([0.1, 0.15, 0.1, 0.15, 0.1])
 
 
 def test_one_word_corrected_among_many_alike_leaves_the_others_their_times():

@@ -69,8 +69,10 @@ def test_only_models_on_the_hosts_list_can_be_chosen(monkeypatch, loaded):
     engine = Engine("m")
     assert engine.models() == ["big", "small"]
     assert engine.recognizer("small") == "recognizer of small"
-    with pytest.raises(ModelError, match="not one of those offered"):
-        engine.recognizer("../../secret")
+    for name in ("../../secret", [], ["small"], {"small": 1}, 7):
+        assert not engine.ready(name)
+        with pytest.raises(ModelError, match="not one of those offered"):
+            engine.recognizer(name)
     assert loaded == ["small"]
 
 

@@ -145,6 +145,12 @@ def test_downloads_hold_the_corrections():
     assert json.loads(contents)["text"] == "Hello, world"
 
 
+def test_a_correction_is_no_longer_than_anybody_writes(monkeypatch):
+    monkeypatch.setattr(page, "WRITTEN", 10)
+    monkeypatch.setattr(page, "WRITTEN_A_SECOND", 0)
+    assert page.edit(HELLO, "hello there, you all").text == "hello ther"
+
+
 def test_while_words_come_a_download_holds_them_whatever_the_field_for_corrections_holds():
     coming = replace(HELLO, complete=False)
     for nothing in ("", " \n", None):

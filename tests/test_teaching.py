@@ -95,7 +95,23 @@ def test_what_cannot_be_learnt_from_is_refused_in_one_sentence(engine, tmp_path)
         lesson.record(0, speech(tmp_path / "long.wav", 21.0), "hello")
     with pytest.raises(DataError, match="Write down"):
         lesson.record(0, speech(tmp_path / "a.wav"), "  ")
+    for sentence in ("112", "?!", "😀", "안녕하세요"):
+        with pytest.raises(DataError, match="numbers as words"):
+            lesson.record(0, speech(tmp_path / "a.wav"), sentence)
+    with pytest.raises(DataError, match=r"too long for a recording of 2\.0 s"):
+        lesson.record(0, speech(tmp_path / "a.wav"), "and so on " * 10)
     assert not lesson.clips
+
+
+def test_a_sentence_is_for_the_model_that_is_to_learn_it(lesson, tmp_path, monkeypatch):
+    other = str(tiny.wav2vec2(tmp_path / "theirs"))
+    monkeypatch.setenv("ASR_MODELS", other)
+    lesson.model = lesson.engine.lend(tmp_path / "taught")
+    lesson.record(0, speech(tmp_path / "a.wav"), "hello", lesson.model)  # its base learns anew
+    long = "we do " * 15  # the other one makes more frames
+    with pytest.raises(DataError, match="too long"):
+        lesson.record(0, speech(tmp_path / "a.wav"), long)
+    lesson.record(0, speech(tmp_path / "a.wav"), long, other)
 
 
 def test_of_a_recording_that_is_too_long_no_more_is_read_than_it_takes(
@@ -305,6 +321,18 @@ def test_a_public_host_does_not_teach_unless_told_to(monkeypatch):
     monkeypatch.setenv("ASR_TEACH", "never")
     with pytest.raises(OptionError, match="ASR_TEACH=never is neither yes nor no"):
         teaching.allowed()
+
+
+def test_flags_of_a_host_that_cannot_be_taken_apart_are_told_at_the_start(monkeypatch):
+    monkeypatch.setenv("ASR_TEACH_FLAGS", "--output_dir 'here")
+    with pytest.raises(OptionError, match="cannot be taken apart: no closing"):
+        teaching.allowed()
+
+
+def test_where_the_host_has_characters_learnt_every_sentence_is_one(lesson, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASR_TEACH_FLAGS", "--vocabulary data")
+    lesson.record(0, speech(tmp_path / "a.wav"), "112")
+    assert lesson.sentences[0] == "112"
 
 
 def test_sentences_are_in_the_language_of_the_model():

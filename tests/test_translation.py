@@ -17,7 +17,10 @@ PACKAGE = Path(models.__file__).parent
 MODULES = (
     "audio resampling recognizer lexicon comparison engine models lesson page preparation".split()
 )
-HOSTS_ONLY = {"hardware"}  # functions whose errors end the command before there is a page
+HOSTS_ONLY = {
+    "hardware",
+    "host_flags",
+}  # functions whose errors end the command before there is a page
 
 
 def sentences(module: str) -> list[str]:
