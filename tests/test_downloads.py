@@ -33,6 +33,8 @@ class Web(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
+        if self.path == "/packed.wav" or "identity" not in self.headers["Accept-Encoding"]:
+            self.send_header("Content-Encoding", "gzip, gzip")
         self.end_headers()
         pieces = 1_000_000 if self.path == "/endless.wav" else 1
         try:
@@ -104,6 +106,7 @@ def test_what_is_larger_than_an_upload_is_not_read_to_its_end(web, tmp_path):
     [
         ("{web}/none.wav", "none.wav cannot be fetched: the answer was 404 Not Found."),
         ("{web}/to/round", "round cannot be fetched: it refers to other addresses without end."),
+        ("{web}/packed.wav", "packed.wav cannot be fetched: it comes packed (Content-Encoding)"),
         ("http://127.0.0.1:{port}/talk.wav", "talk.wav cannot be fetched: Hostname 127.0.0.1"),
         ("http://localhost:{port}/talk.wav", "talk.wav cannot be fetched: Hostname localhost"),
         ("{web}/to/http://127.0.0.1:{port}/talk.wav", "fetched: Hostname 127.0.0.1"),
