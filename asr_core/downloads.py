@@ -2,13 +2,14 @@
 
 gradio fetches them as whole into memory, however large they are, and as long as it takes
 (`processing_utils.async_ssrf_protected_download`); ours are written to disk as they come, and no
-larger than what may be uploaded. Nobody reaches what is not public: `safehttpx` sees to that, for
-each address that an answer refers to as well.
+larger than what may be uploaded. Nobody reaches what is not public: `safehttpx` and `public` see to
+that, for each address that an answer refers to as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +27,12 @@ from asr_core.files import whole
 PATIENCE = 300  # seconds for all of a recording ...
 SILENCE = 20  # ... in which nothing may come for so long
 AS_IT_IS = {"Accept-Encoding": "identity"}  # a few bytes may unpack to gigabytes
+
+# Providers' own services, old names of private networks, and ways to IPv4 inside of IPv6.
+NOT_PUBLIC = [
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "fec0::/10", "2001::/32", "2002::/16")
+]
 
 
 def bound(limit: int) -> None:
@@ -86,7 +93,20 @@ async def _transport(url: str) -> httpx.AsyncBaseTransport | None:
     host = httpx.URL(url).host
     if safehttpx.matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
         return None
-    return safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
+    address = await safehttpx.async_validate_url(host)
+    if not public(address):
+        raise ValueError(f"{address} is not a public address")
+    return safehttpx.AsyncSecureTransport(address)
+
+
+def public(address: str) -> bool:
+    """Whether everybody on the web can reach it: `safehttpx` takes some for public that are not."""
+    ip = ipaddress.ip_address(address)
+    return (
+        ip.is_global
+        and not (ip.is_multicast or ip.is_reserved)
+        and not any(ip in network for network in NOT_PUBLIC)
+    )
 
 
 def _refusal(url: str, reason: str) -> gr.Error:

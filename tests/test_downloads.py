@@ -54,7 +54,7 @@ def web(monkeypatch) -> Iterator[ThreadingHTTPServer]:
     server.asked, server.left = [], threading.Event()
     server.url = f"http://web.test:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    check = safehttpx.async_validate_url
+    check, check_ip = safehttpx.async_validate_url, downloads.public
 
     async def validate(host: str) -> str:
         return "127.0.0.1" if host == "web.test" else await check(host)
@@ -64,6 +64,7 @@ def web(monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
     monkeypatch.setattr(safehttpx, "async_validate_url", validate)
     monkeypatch.setattr(safehttpx, "async_resolve_hostname_google", nowhere)
+    monkeypatch.setattr(downloads, "public", lambda ip: ip == "127.0.0.1" or check_ip(ip))
     yield server
     server.shutdown()
     server.server_close()
@@ -110,6 +111,8 @@ def test_what_is_larger_than_an_upload_is_not_read_to_its_end(web, tmp_path):
         ("http://127.0.0.1:{port}/talk.wav", "talk.wav cannot be fetched: Hostname 127.0.0.1"),
         ("http://localhost:{port}/talk.wav", "talk.wav cannot be fetched: Hostname localhost"),
         ("{web}/to/http://127.0.0.1:{port}/talk.wav", "fetched: Hostname 127.0.0.1"),
+        ("http://100.64.0.1/talk.wav", "fetched: 100.64.0.1 is not a public address."),
+        ("http://[fec0::1]/talk.wav", "fetched: fec0::1 is not a public address."),
         ("http://[::1/talk.wav", "cannot be fetched: "),
         ("http:///talk.wav", "cannot be fetched: "),
     ],
@@ -122,3 +125,23 @@ def test_what_cannot_be_had_is_told_in_a_sentence(web, tmp_path, address, said):
     assert "\n" not in refused.value.message
     assert "/talk.wav" not in web.asked
     assert not kept(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "192.0.1.1", "2606:4700::1111", "2a00:1450::8a"])
+def test_public_addresses(address):
+    assert downloads.public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.0.0.0", "10.0.0.1", "127.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254"),
+        *("100.64.0.1", "100.127.255.254", "192.0.0.192", "198.18.0.1", "192.0.2.1"),
+        *("224.0.0.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"),
+        *("::", "::1", "fc00::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "ff0e::1"),
+        *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1"),
+        *("2002:7f00:1::", "2001:0:7f00:1::", "2001:db8::1", "4000::1"),
+    ],
+)
+def test_addresses_that_are_not_public(address):
+    assert not downloads.public(address)
