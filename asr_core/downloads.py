@@ -24,8 +24,8 @@ from gradio_client.utils import strip_invalid_filename_characters
 
 from asr_core.files import whole
 
-PATIENCE = 300  # seconds for all of a recording ...
-SILENCE = 20  # ... in which nothing may come for so long
+PATIENCE = 150  # seconds for all of a recording ...
+PIECE, PAUSE = 400_000, 20  # ... of which so many bytes come within so many seconds
 AS_IT_IS = {"Accept-Encoding": "identity"}  # a few bytes may unpack to gigabytes
 
 # Providers' own services, old names of private networks, and ways to IPv4 inside of IPv6.
@@ -52,19 +52,27 @@ async def fetch(url: str, cache_dir: str, limit: int) -> str:
         if path.exists():
             return str(path)
         folder.mkdir(parents=True, exist_ok=True)
-        async with asyncio.timeout(PATIENCE), _opened(url) as response:
+        async with (
+            asyncio.timeout(PATIENCE),
+            asyncio.timeout(PAUSE) as pause,
+            _opened(url) as response,
+        ):
             response.raise_for_status()
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise ValueError("it comes packed (Content-Encoding), which was not asked for")
-            size = 0
+            size, awaited = 0, PIECE
             with whole(path) as coming, coming.open("wb") as file:
                 async for chunk in response.aiter_raw():
                     size += len(chunk)
                     if size > limit:
                         raise ValueError(f"it is larger than {limit / 2**20:.0f} MB")
+                    if size >= awaited:
+                        awaited = size + PIECE
+                        pause.reschedule(asyncio.get_running_loop().time() + PAUSE)
                     file.write(chunk)
     except TimeoutError as error:
-        raise _refusal(url, f"it took more than {PATIENCE} seconds") from error
+        least = f"{PIECE // 1000} kB are awaited for {PAUSE} seconds, all of it for {PATIENCE}"
+        raise _refusal(url, f"it comes too slowly: {least}") from error
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         raise _refusal(url, f"the answer was {code} {error.response.reason_phrase}") from error
@@ -78,7 +86,7 @@ async def _opened(url: str) -> AsyncIterator[httpx.Response]:
     """The answer at `url`, or where it refers to, before its body is read."""
     for _ in range(processing_utils.MAX_REDIRECTS):
         async with (
-            httpx.AsyncClient(transport=await _transport(url), timeout=SILENCE) as client,
+            httpx.AsyncClient(transport=await _transport(url), timeout=None) as client,
             client.stream("GET", url, headers=AS_IT_IS) as response,
         ):
             if not response.has_redirect_location:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,10 +37,15 @@ class Web(BaseHTTPRequestHandler):
         if self.path == "/packed.wav" or "identity" not in self.headers["Accept-Encoding"]:
             self.send_header("Content-Encoding", "gzip, gzip")
         self.end_headers()
-        pieces = 1_000_000 if self.path == "/endless.wav" else 1
+        body, pieces, pause = {
+            "/endless.wav": (BODY, 1_000_000, 0),
+            "/steady.wav": (BODY, 8, 0.1),
+            "/trickle.wav": (b"R", 60, 0.1),
+        }.get(self.path, (BODY, 1, 0))
         try:
             for _ in range(pieces):
-                self.wfile.write(BODY)
+                self.wfile.write(body)
+                time.sleep(pause)
         except OSError:
             self.server.left.set()
 
@@ -100,6 +106,16 @@ def test_what_is_larger_than_an_upload_is_not_read_to_its_end(web, tmp_path):
         fetch(f"{web.url}/endless.wav", tmp_path)
     assert web.left.wait(20)
     assert not kept(tmp_path)
+
+
+def test_who_sends_too_slowly_is_given_up_and_who_sends_steadily_is_not(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "PIECE", len(BODY))
+    monkeypatch.setattr(downloads, "PAUSE", 0.6)
+    assert Path(fetch(f"{web.url}/steady.wav", tmp_path)).read_bytes() == 8 * BODY
+    with pytest.raises(gr.Error, match=r"trickle\.wav cannot be fetched: it comes too slowly: "):
+        fetch(f"{web.url}/trickle.wav", tmp_path)
+    assert web.left.wait(20)
+    assert [path.name for path in kept(tmp_path)] == ["steady.wav"]
 
 
 @pytest.mark.parametrize(
