@@ -11,6 +11,7 @@ broke off: it knows of one only when all of it is there (`GradioMultiPartParser`
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gradio import Blocks
     from gradio.state_holder import StateHolder
 
+log = logging.getLogger(__name__)
 
 OURS = "asr-recordings-"  # begins the names of folders with what visitors leave: ours alone
 
@@ -60,7 +62,7 @@ def _folder(place: str) -> Path:
 
 def sweep(own: Path, keep: float) -> None:
     """Delete the folders beside `own` of runs that gave no sign for `keep` seconds; give one."""
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     os.utime(own)
     for folder in own.parent.glob(f"{OURS}*"):
         with suppress(OSError):  # another run may be as quick
@@ -106,7 +108,10 @@ def _repeat(every: float, work: Callable[[], None]) -> None:
     def run() -> None:
         while True:
             time.sleep(every)
-            work()
+            try:
+                work()
+            except Exception as error:  # the next time may do better
+                log.error("What visitors have left could not be deleted: %s", error)
 
     threading.Thread(target=run, daemon=True).start()
 

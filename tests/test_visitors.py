@@ -21,7 +21,7 @@ from gradio.state_holder import StateHolder
 from starlette.requests import ClientDisconnect
 
 import app
-from asr_core import page
+from asr_core import page, visitors
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
@@ -30,6 +30,7 @@ from asr_core.visitors import (
     drop_broken_uploads,
     drop_parts,
     forget,
+    forget_in_time,
     remember_files_of_assistants,
     sweep,
 )
@@ -124,6 +125,27 @@ def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_p
     left = {str(path.parent.parent.name) for path in tmp_path.rglob("talk.wav")}
     assert left == set(names[1:])
     assert (tmp_path / f"{OURS}own").stat().st_mtime > time.time() - 60  # others leave it alone
+
+
+def test_a_run_whose_place_was_deleted_has_it_again(tmp_path):
+    sweep(tmp_path / "gone" / f"{OURS}own", keep=3600)
+    assert (tmp_path / "gone" / f"{OURS}own").is_dir()
+
+
+def test_what_cannot_be_forgotten_once_is_forgotten_the_next_time(monkeypatch, caplog):
+    tried, again = [], threading.Event()
+
+    def failing(*_) -> None:
+        tried.append("once")
+        if len(tried) == 1:
+            raise RuntimeError("dictionary changed size")
+        again.set()
+        threading.Event().wait()  # not for ever again
+
+    monkeypatch.setattr(visitors, "forget", failing)
+    forget_in_time(StateHolder(), every=0.01, keep=3600)
+    assert again.wait(20)
+    assert "could not be deleted: dictionary changed size" in caplog.text
 
 
 def test_an_upload_that_never_became_whole_is_deleted_in_time_and_nothing_else(tmp_path):
