@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,11 +34,18 @@ class Web(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
+        if self.path == "/packed.wav" or "identity" not in self.headers["Accept-Encoding"]:
+            self.send_header("Content-Encoding", "gzip, gzip")
         self.end_headers()
-        pieces = 1_000_000 if self.path == "/endless.wav" else 1
+        body, pieces, pause = {
+            "/endless.wav": (BODY, 1_000_000, 0),
+            "/steady.wav": (BODY, 8, 0.1),
+            "/trickle.wav": (b"R", 60, 0.1),
+        }.get(self.path, (BODY, 1, 0))
         try:
             for _ in range(pieces):
-                self.wfile.write(BODY)
+                self.wfile.write(body)
+                time.sleep(pause)
         except OSError:
             self.server.left.set()
 
@@ -52,7 +60,7 @@ def web(monkeypatch) -> Iterator[ThreadingHTTPServer]:
     server.asked, server.left = [], threading.Event()
     server.url = f"http://web.test:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    check = safehttpx.async_validate_url
+    check, check_ip = safehttpx.async_validate_url, downloads.public
 
     async def validate(host: str) -> str:
         return "127.0.0.1" if host == "web.test" else await check(host)
@@ -62,6 +70,7 @@ def web(monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
     monkeypatch.setattr(safehttpx, "async_validate_url", validate)
     monkeypatch.setattr(safehttpx, "async_resolve_hostname_google", nowhere)
+    monkeypatch.setattr(downloads, "public", lambda ip: ip == "127.0.0.1" or check_ip(ip))
     yield server
     server.shutdown()
     server.server_close()
@@ -99,14 +108,27 @@ def test_what_is_larger_than_an_upload_is_not_read_to_its_end(web, tmp_path):
     assert not kept(tmp_path)
 
 
+def test_who_sends_too_slowly_is_given_up_and_who_sends_steadily_is_not(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "PIECE", len(BODY))
+    monkeypatch.setattr(downloads, "PAUSE", 0.6)
+    assert Path(fetch(f"{web.url}/steady.wav", tmp_path)).read_bytes() == 8 * BODY
+    with pytest.raises(gr.Error, match=r"trickle\.wav cannot be fetched: it comes too slowly: "):
+        fetch(f"{web.url}/trickle.wav", tmp_path)
+    assert web.left.wait(20)
+    assert [path.name for path in kept(tmp_path)] == ["steady.wav"]
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
         ("{web}/none.wav", "none.wav cannot be fetched: the answer was 404 Not Found."),
         ("{web}/to/round", "round cannot be fetched: it refers to other addresses without end."),
+        ("{web}/packed.wav", "packed.wav cannot be fetched: it comes packed (Content-Encoding)"),
         ("http://127.0.0.1:{port}/talk.wav", "talk.wav cannot be fetched: Hostname 127.0.0.1"),
         ("http://localhost:{port}/talk.wav", "talk.wav cannot be fetched: Hostname localhost"),
         ("{web}/to/http://127.0.0.1:{port}/talk.wav", "fetched: Hostname 127.0.0.1"),
+        ("http://100.64.0.1/talk.wav", "fetched: 100.64.0.1 is not a public address."),
+        ("http://[fec0::1]/talk.wav", "fetched: fec0::1 is not a public address."),
         ("http://[::1/talk.wav", "cannot be fetched: "),
         ("http:///talk.wav", "cannot be fetched: "),
     ],
@@ -119,3 +141,23 @@ def test_what_cannot_be_had_is_told_in_a_sentence(web, tmp_path, address, said):
     assert "\n" not in refused.value.message
     assert "/talk.wav" not in web.asked
     assert not kept(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "192.0.1.1", "2606:4700::1111", "2a00:1450::8a"])
+def test_public_addresses(address):
+    assert downloads.public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.0.0.0", "10.0.0.1", "127.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254"),
+        *("100.64.0.1", "100.127.255.254", "192.0.0.192", "198.18.0.1", "192.0.2.1"),
+        *("224.0.0.1", "239.1.2.3", "240.0.0.1", "255.255.255.255"),
+        *("::", "::1", "fc00::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "ff0e::1"),
+        *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1"),
+        *("2002:7f00:1::", "2001:0:7f00:1::", "2001:db8::1", "4000::1"),
+    ],
+)
+def test_addresses_that_are_not_public(address):
+    assert not downloads.public(address)

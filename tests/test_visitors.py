@@ -21,7 +21,7 @@ from gradio.state_holder import StateHolder
 from starlette.requests import ClientDisconnect
 
 import app
-from asr_core import page
+from asr_core import page, visitors
 from asr_core.engine import Engine
 from asr_core.errors import ModelError
 from asr_core.transcribe_tab import SAMPLES
@@ -30,6 +30,7 @@ from asr_core.visitors import (
     drop_broken_uploads,
     drop_parts,
     forget,
+    forget_in_time,
     remember_files_of_assistants,
     sweep,
 )
@@ -52,6 +53,41 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert set(holder.session_data) == set(holder.time_last_used) == {"open", "new"}
     assert holder["open"][said._id] == "what was said in open"
     assert deleted == ["what was said in closed"]
+
+
+def test_a_session_that_holds_nothing_is_forgotten_after_a_minute():
+    with gr.Blocks() as demo:
+        said = gr.State("")
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    for key in ("program", "new", "closed", "open"):
+        session = holder[key]
+        if key in ("closed", "open"):
+            session[said._id] = f"what was said in {key}"
+        session.is_closed = key == "closed"
+        if key != "new":
+            holder.time_last_used[key] = datetime.now() - timedelta(minutes=2)
+    forget(holder, keep=3600)
+    assert set(holder.session_data) == {"new", "closed", "open"}
+
+
+def test_a_crowd_of_programs_does_not_push_out_what_tabs_hold():
+    deleted: list[str] = []
+    with gr.Blocks() as demo:
+        said = gr.State("", delete_callback=deleted.append)
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    holder.capacity = 3
+    forget_in_time(holder, keep=3600)
+    for tab in ("first", "second"):
+        holder[tab][said._id] = tab
+    for program in range(10):
+        assert not holder[f"program {program}"].state_data
+    assert list(holder.session_data) == ["first", "second", "program 9"]
+    for tab in ("third", "fourth"):
+        holder[tab][said._id] = tab
+    assert list(holder.session_data) == list(holder.time_last_used) == ["second", "third", "fourth"]
+    assert deleted == ["first"]  # there was nothing less to be forgotten, and it ends as it should
 
 
 def test_what_is_corrected_at_once_is_not_undone_when_gradio_sends_the_last_view_again(tmp_path):
@@ -124,6 +160,28 @@ def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_p
     left = {str(path.parent.parent.name) for path in tmp_path.rglob("talk.wav")}
     assert left == set(names[1:])
     assert (tmp_path / f"{OURS}own").stat().st_mtime > time.time() - 60  # others leave it alone
+
+
+def test_a_run_whose_place_was_deleted_has_it_again(tmp_path):
+    sweep(tmp_path / "gone" / f"{OURS}own", keep=3600)
+    assert (tmp_path / "gone" / f"{OURS}own").is_dir()
+
+
+def test_what_cannot_be_forgotten_once_is_forgotten_the_next_time(monkeypatch, caplog):
+    tried, again = [], threading.Event()
+
+    def failing(*_) -> None:
+        tried.append("once")
+        if len(tried) == 1:
+            raise RuntimeError("dictionary changed size")
+        again.set()
+        threading.Event().wait()  # not for ever again
+
+    monkeypatch.setattr(visitors, "forget", failing)
+    monkeypatch.setattr(visitors, "EMPTY", 0.01)
+    forget_in_time(StateHolder(), keep=3600)
+    assert again.wait(20)
+    assert "could not be deleted: dictionary changed size" in caplog.text
 
 
 def test_an_upload_that_never_became_whole_is_deleted_in_time_and_nothing_else(tmp_path):
