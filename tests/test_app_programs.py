@@ -42,7 +42,7 @@ def test_the_endpoint_and_its_formats(client, clip):
     text = client.predict(handle_file(clip), api_name="/transcribe")
     content = json.loads(client.predict(handle_file(clip), "json", api_name="/transcribe"))
     assert content["text"] == text.strip()
-    assert content["words"][0].keys() == {"text", "start", "end", "confidence"}
+    assert content["words"][0].keys() == {"text", "start", "end", "confidence", "space"}
     assert "-->" in client.predict(handle_file(clip), "vtt", api_name="/transcribe")
 
 
