@@ -30,6 +30,7 @@ def config(kind: str):
         return t.ParakeetCTCConfig(encoder_config=encoder)
     made = {
         "wav2vec2": lambda: t.Wav2Vec2Config(**WAVEFORM),
+        "group": lambda: t.Wav2Vec2Config(**WAVEFORM),
         "hubert": lambda: t.HubertConfig(**WAVEFORM),
         "wavlm": lambda: t.WavLMConfig(**WAVEFORM),
         "wav2vec2-bert": lambda: t.Wav2Vec2BertConfig(
@@ -46,10 +47,13 @@ def extractor(kind: str):
         return t.SeamlessM4TFeatureExtractor()
     if kind == "parakeet_ctc":
         return t.ParakeetFeatureExtractor()
-    return t.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    # wav2vec2-base, with its group norm, is given no mask.
+    return t.Wav2Vec2FeatureExtractor(return_attention_mask=kind != "group")
 
 
-@pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "parakeet_ctc"])
+@pytest.mark.parametrize(
+    "kind", ["wav2vec2", "group", "hubert", "wavlm", "wav2vec2-bert", "parakeet_ctc"]
+)
 def test_two_steps_save_and_transcribe(kind, tmp_path):
     from transformers import AutoModelForCTC
 
@@ -87,8 +91,14 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
 
 
 def _frames_of_padding_say_nothing(trainer: training.CTCTrainer) -> None:
-    batch = next(iter(trainer.get_eval_dataloader()))
+    batch, given = next(iter(trainer.get_eval_dataloader())), []
+    hook = trainer.model.register_forward_pre_hook(
+        lambda _, args, inputs: given.extend(inputs), with_kwargs=True
+    )
     _, best, _ = trainer.prediction_step(trainer.model, batch, prediction_loss_only=False)
+    hook.remove()
+    wants_a_mask = trainer.processing_class.feature_extractor.return_attention_mask
+    assert ("attention_mask" in given) == wants_a_mask
     counts = training.frames(trainer.model, batch["attention_mask"].sum(dim=-1)).tolist()
     assert len(set(counts)) > 1 or len(counts) == 1
     for row, count in zip(best.tolist(), counts, strict=True):
