@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
         resuming,
         training,
     )
+    from asr_core.frames import Frames
 
     models.quiet()
     folder = Path(arguments.output_dir)
@@ -58,10 +59,10 @@ def main(argv: list[str]) -> int:
     # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
     set_seed(arguments.seed)
     model, fresh = pretrained.load_model(options, processor, new)
-    frames = pretrained.Frames.of(model, processor)
+    frames = Frames.of(model.config, processor.feature_extractor)
 
     # 3. Look before training: what is there, what is left out and why.
-    least = pretrained.shortest(model, frames, processor.feature_extractor.sampling_rate)
+    least = pretrained.shortest(model.config, processor)
     limits = preparation.Limits(max(options.shortest, least), options.longest)
     train, test = (
         preparation.prepare(

@@ -13,7 +13,9 @@ import torch
 from transformers import AutoProcessor, ProcessorMixin, Wav2Vec2Config, Wav2Vec2ForCTC
 
 from asr_core import data, flags, models, preparation, pretrained, training
+from asr_core.frames import Frames
 
+FRAMES = Frames(((400, 320),))  # of wav2vec2-base and of the embedded model
 CLIPS = 32
 EPOCHS = 4  # of learning, for the error rate
 # The guide's half precision is of a kind that does nothing without a GPU.
@@ -108,7 +110,7 @@ def disk() -> tuple[int, int]:
         path = str(Path(folder, "rows.parquet"))
         rows.to_parquet(path)
         rows = datasets.load_dataset("parquet", data_files=path, split="train", cache_dir=folder)
-        prepared = preparation.prepare(rows, _processor(), _frames).rows
+        prepared = preparation.prepare(rows, _processor(), FRAMES).rows
         ours = sum(Path(file["filename"]).stat().st_size for file in prepared.cache_files)
         lists = sum(prepared["length"][:]) * np.dtype(np.float32).itemsize
     return int(lists), ours
@@ -142,11 +144,7 @@ def _processor() -> ProcessorMixin:
 
 
 def _prepare(name: str, split: str, processor: ProcessorMixin) -> datasets.Dataset:
-    return preparation.prepare(data.load(name, split=split), processor, _frames).rows
-
-
-def _frames(samples: int) -> int:
-    return samples // 320
+    return preparation.prepare(data.load(name, split=split), processor, FRAMES).rows
 
 
 def _trainer(

@@ -22,13 +22,14 @@ class DataCollatorCTCWithPadding:
     `input_features` of shape (frames, bins), and `labels`. Decoding there and not beforehand
     keeps prepared data as small as the recordings, and puts the work into the DataLoader's
     workers. Returns tensors of shape (batch, samples) or (batch, frames, bins), their
-    `attention_mask` where the model wants one, and `labels` of shape (batch, labels) with
-    `IGNORED` behind the shorter ones.
+    `attention_mask` where the model wants one or with `masked`, and `labels` of shape (batch,
+    labels) with `IGNORED` behind the shorter ones.
     """
 
     processor: Any
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     padding: bool | str = "longest"
+    masked: bool = False
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         if torch.utils.data.get_worker_info():
@@ -41,7 +42,10 @@ class DataCollatorCTCWithPadding:
         name = extractor.model_input_names[0]
         # Lengths differ, so inputs and labels are padded apart, each by the part that knows how.
         batch = extractor.pad(
-            [{name: row[name]} for row in features], padding=self.padding, return_tensors="pt"
+            [{name: row[name]} for row in features],
+            padding=self.padding,
+            return_attention_mask=self.masked or None,
+            return_tensors="pt",
         )
         labels = self.processor.tokenizer.pad(
             [{"input_ids": row["labels"]} for row in features],

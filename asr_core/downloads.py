@@ -31,7 +31,7 @@ AS_IT_IS = {"Accept-Encoding": "identity"}  # a few bytes may unpack to gigabyte
 # Providers' own services, old names of private networks, and ways to IPv4 inside of IPv6.
 NOT_PUBLIC = [
     ipaddress.ip_network(network)
-    for network in ("192.0.0.0/24", "fec0::/10", "2001::/32", "2002::/16")
+    for network in ("192.0.0.0/24", "168.63.129.16", "fec0::/10", "2001::/32", "2002::/16")
 ]
 
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutomaticSpeechRecognitionPipeline
 
 from asr_core import padding
+from asr_core.frames import Frames
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
         }
         with padding.lengths(self.model, counts):
             outputs = self.postprocess([self.forward(inputs)])
-        own = (padding.frames(self.model.config, count) for count in counts)
+        own = map(Frames.of(self.model.config, self.feature_extractor), counts)
         return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
 
     def _forward(self, model_inputs, **_):

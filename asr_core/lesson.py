@@ -23,6 +23,7 @@ import soundfile as sf
 from asr_core import audio, page, text
 from asr_core.engine import Engine
 from asr_core.errors import AudioError, DataError, OptionError
+from asr_core.frames import Frames
 from asr_core.models import EMBEDDED
 
 LEAST = 6  # recordings to begin with
@@ -83,10 +84,8 @@ class Lesson:
         """Raises DataError when `train.py` would leave out the sentence."""
         if any(flag.startswith("--vocabulary") for flag in host_flags()):
             return  # it learns to spell whatever is written
-        recognizer = self.engine.recognizer(model)  # where torch has been imported
-        from asr_core.pretrained import Frames
-
-        processor, tokenizer = recognizer.processor, recognizer.processor.tokenizer
+        recognizer = self.engine.recognizer(model)
+        tokenizer = recognizer.processor.tokenizer
         transcript = text.normalize(sentence, text.Spelling.of(tokenizer))
         labels = tokenizer(transcript).input_ids if transcript else []
         if not text.is_spelt(labels, tokenizer):
@@ -94,7 +93,8 @@ class Lesson:
                 "The model has no letter of this sentence: write it in the model's language, and "
                 "numbers as words."
             )
-        frames = Frames.of(recognizer.pipeline.model, processor)
+        config, extractor = recognizer.pipeline.model.config, recognizer.processor.feature_extractor
+        frames = Frames.of(config, extractor)
         if text.frames_needed(labels) > frames(samples * recognizer.rate // RATE):
             raise DataError(
                 f"The sentence is too long for a recording of {samples / RATE:.1f} s: write down "

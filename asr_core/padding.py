@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from asr_core.frames import Frames
+
 KINDS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 
 
@@ -26,14 +28,6 @@ def is_harmless(config: Any) -> bool:
         getattr(config, name, False) for name in ("add_adapter", "conv_pos_batch_norm")
     )
     return config.model_type in KINDS and not lets_it_in
-
-
-def frames(config: Any, samples: int, layers: int | None = None) -> int:
-    """How many frames the first `layers` convolutions, or all, make of so many samples."""
-    kernels, strides = config.conv_kernel[:layers], config.conv_stride[:layers]
-    for kernel, stride in zip(kernels, strides, strict=True):
-        samples = (samples - kernel) // stride + 1
-    return samples
 
 
 class OwnNorm(nn.Module):
@@ -67,7 +61,9 @@ def rearrange(model: nn.Module) -> nn.Module:
 @contextmanager
 def lengths(model: nn.Module, samples: list[int]) -> Iterator[None]:
     """For one batch at a time through a `rearrange`d model, whose rows have so many samples."""
-    own = [frames(model.config, count, 1) for count in samples]
+    config = model.config
+    frames = Frames(((config.conv_kernel[0], config.conv_stride[0]),))  # of the first convolution
+    own = [frames(count) for count in samples]
     for norm in model.own_norms:
         norm.frames = own
     try:

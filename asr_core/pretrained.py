@@ -7,7 +7,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from transformers import (
 from asr_core import models, text
 from asr_core.errors import ModelError, first_line
 from asr_core.flags import Options
+from asr_core.frames import Frames
 
 log = logging.getLogger(__name__)
 
@@ -153,42 +154,11 @@ def freeze(model: PreTrainedModel, what: str) -> None:
         known()
 
 
-def shortest(model: PreTrainedModel, frames: Frames, rate: int) -> float:
+def shortest(config: PreTrainedConfig, processor: ProcessorMixin) -> float:
     """Seconds that a row needs to be masked: transformers refuses what is shorter than a mask."""
-    config = model.config
     if not getattr(config, "mask_time_prob", 0):
         return 0.0
-    return math.ceil(100 * FASTER * frames.samples(config.mask_time_length + 1) / rate) / 100
-
-
-@dataclass(frozen=True)
-class Frames:
-    """How many frames a model makes of a number of samples.
-
-    `layers` are (kernel, stride) of the convolutions over the waveform; models that take mel
-    features have none, and a frame every `hop` samples.
-    """
-
-    layers: tuple[tuple[int, int], ...]
-    hop: int
-
-    @classmethod
-    def of(cls, model: PreTrainedModel, processor: ProcessorMixin) -> Frames:
-        config, extractor = model.config, processor.feature_extractor
-        if model.main_input_name == "input_values":
-            return cls(tuple(zip(config.conv_kernel, config.conv_stride, strict=True)), 1)
-        encoder = getattr(config, "encoder_config", None)
-        hop = getattr(extractor, "hop_length", 160) * getattr(extractor, "stride", 1)
-        return cls((), hop * getattr(encoder, "subsampling_factor", 1))
-
-    def samples(self, frames: int) -> int:
-        """The least number of samples that make so many frames."""
-        samples = frames * self.hop
-        for kernel, stride in reversed(self.layers):
-            samples = (samples - 1) * stride + kernel
-        return samples
-
-    def __call__(self, samples: int) -> int:
-        for kernel, stride in self.layers:
-            samples = max(0, (samples - kernel) // stride + 1)
-        return samples // self.hop
+    extractor = processor.feature_extractor
+    heard = Frames.of(config, extractor, adapter=False)  # which are masked
+    samples = heard.samples(config.mask_time_length + 1)
+    return math.ceil(100 * FASTER * samples / extractor.sampling_rate) / 100

@@ -28,6 +28,7 @@ from asr_core.audio import SILENCE, Recording, Source, name_of
 from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AsrError, AudioError, ModelError, first_line
+from asr_core.frames import Frames
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
@@ -79,7 +80,10 @@ class Recognizer:
             pipeline_class=EmissionPipeline,
         )
         self.rate = int(self.processor.feature_extractor.sampling_rate)
-        self.hop, self.field = _frames(loaded, self.processor.feature_extractor)
+        frames = Frames.of(loaded.config, self.processor.feature_extractor)
+        waveform = loaded.main_input_name == "input_values"
+        # A single frame of mel features has no deviation to be divided by.
+        self.hop, self.field = frames.hop, frames.samples(1 if waveform else 2)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         self._turns = self._shared_turns(loaded)
         self.language_model: LanguageModel | None = None
@@ -326,19 +330,3 @@ def summary(words: tuple[Word, ...], recording: Recording, complete: bool) -> Tr
     if words and words[-1].end > recording.read:  # the last frame may reach beyond the end
         words = (*words[:-1], replace(words[-1], end=round(recording.read, 3)))
     return Transcript(words, round(recording.read, 3), recording.name, complete, tuple(warnings))
-
-
-def _frames(model, feature_extractor) -> tuple[int, int]:
-    """Samples from one frame of the model's output to the next, and samples that one depends on."""
-    config = model.config
-    if model.main_input_name == "input_features":
-        # Mel models count from the feature extractor's frames, and stack or subsample those.
-        hop = getattr(feature_extractor, "hop_length", 160)
-        hop *= getattr(feature_extractor, "stride", 1)
-        encoder = getattr(config, "encoder_config", None)
-        hop *= getattr(encoder, "subsampling_factor", 1)
-        return hop, 2 * hop
-    field = 1
-    for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
-        field = (field - 1) * stride + kernel
-    return config.inputs_to_logits_ratio, field

@@ -127,12 +127,18 @@ class CTCTrainer(Trainer):
         super().log(logs, start_time)
 
     def prediction_step(self, model, inputs, *args, **options) -> tuple:
-        """The loss, the best column of each frame, `IGNORED` in padding, and the labels: what a
-        model makes of padding is noise, and spells letters behind the last word."""
+        """The loss, the best column of each frame, `IGNORED` in padding, and the labels.
+
+        What a model makes of padding is noise, and spells letters behind the last word. A model
+        that wants no mask is given none.
+        """
+        mask = inputs.get("attention_mask")
+        if not self.processing_class.feature_extractor.return_attention_mask:
+            inputs = {name: value for name, value in inputs.items() if name != "attention_mask"}
         loss, logits, labels = super().prediction_step(model, inputs, *args, **options)
         if logits is None:
             return loss, logits, labels
-        best, mask = most_probable(logits), inputs.get("attention_mask")
+        best = most_probable(logits)
         if mask is not None:
             counts = frames(self.model, mask.sum(dim=-1)).to(best.device)
             heard = torch.arange(best.shape[1], device=best.device) < counts[:, None]
@@ -190,7 +196,9 @@ def make_trainer(
         args=arguments,
         train_dataset=train,
         eval_dataset=test,
-        data_collator=DataCollatorCTCWithPadding(processor, preparation.Features(processor)),
+        data_collator=DataCollatorCTCWithPadding(
+            processor, preparation.Features(processor), masked=True
+        ),
         train_collator=DataCollatorCTCWithPadding(processor, features),
         watch=Watch(sum(train["length"][:]) / rate),
         batch_samples=options.batch_seconds * rate,

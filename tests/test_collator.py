@@ -59,10 +59,12 @@ def test_rows_are_prepared_when_their_batch_is_made(processor, rows):
     assert torch.equal(batch["labels"], torch.tensor([[8, IGNORED, IGNORED], [5, 6, 7]]))
 
 
-def test_a_model_that_wants_no_mask_gets_none(tmp_path, rows):
+def test_a_model_that_wants_no_mask_gets_none_unless_asked_for(tmp_path, rows):
     tiny.processor(tmp_path, return_attention_mask=False)
-    batch = DataCollatorCTCWithPadding(AutoProcessor.from_pretrained(tmp_path))(rows)
-    assert set(batch) == {"input_values", "labels"}
+    wants_none = AutoProcessor.from_pretrained(tmp_path)
+    assert set(DataCollatorCTCWithPadding(wants_none)(rows)) == {"input_values", "labels"}
+    mask = DataCollatorCTCWithPadding(wants_none, masked=True)(rows)["attention_mask"]
+    assert mask.sum(dim=1).tolist() == [*LENGTHS]
 
 
 def test_mel_features_are_padded_in_frames(processor):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import tiny
 import torch
+from transformers import Wav2Vec2FeatureExtractor
 
 from asr_core import layers, padding
+from asr_core.frames import Frames
 
 LENGTHS = (16_000, 400, 9_999, 12_345, 15_999, 723)  # samples
 
@@ -27,6 +28,7 @@ def test_emissions_in_a_padded_batch_are_those_of_each_alone(kind, norm, stable,
     if on_a_cpu:
         ready = layers.rearrange(ready)
     assert padding.is_harmless(plain.config)
+    frames = Frames.of(plain.config, Wav2Vec2FeatureExtractor())
     rows = [torch.randn(samples) for samples in LENGTHS]
     batch = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     mask = torch.nn.utils.rnn.pad_sequence(
@@ -37,7 +39,7 @@ def test_emissions_in_a_padded_batch_are_those_of_each_alone(kind, norm, stable,
             together = ready(batch, attention_mask=mask).logits
         for row, logits in zip(rows, together, strict=True):
             (alone,) = plain(row[None]).logits
-            assert len(alone) == padding.frames(plain.config, len(row))
+            assert len(alone) == frames(len(row))
             torch.testing.assert_close(logits[: len(alone)], alone, rtol=1e-4, atol=1e-4)
         (alone,) = ready(rows[0][None]).logits  # nothing of the batch is left behind
         torch.testing.assert_close(alone, together[0], rtol=1e-4, atol=1e-4)
@@ -58,13 +60,3 @@ def test_models_that_let_padding_in_are_known(kind, options):
     from transformers import AutoConfig
 
     assert not padding.is_harmless(AutoConfig.for_model(kind, **options))
-
-
-def test_frames_are_counted_as_the_convolutions_make_them():
-    plain = model("wav2vec2", "layer")
-    for samples in np.random.default_rng(0).integers(400, 16_000, 5):
-        for count in (1, 3, 7):
-            hidden = torch.zeros(1, 1, int(samples))
-            for layer in plain.wav2vec2.feature_extractor.conv_layers[:count]:
-                hidden = layer.conv(hidden)
-            assert padding.frames(plain.config, int(samples), count) == hidden.shape[-1]

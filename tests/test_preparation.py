@@ -12,11 +12,12 @@ import soundfile as sf
 import tiny
 from transformers import AutoProcessor
 
-from asr_core import data, preparation, pretrained
+from asr_core import data, preparation
 from asr_core.errors import DataError
+from asr_core.frames import Frames
 from asr_core.translation import translate
 
-FRAMES = pretrained.Frames(((400, 320),), 1)
+FRAMES = Frames(((400, 320),))
 
 
 @pytest.fixture(autouse=True)

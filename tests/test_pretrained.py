@@ -104,12 +104,13 @@ def test_a_model_that_was_cut_short_is_told_in_a_sentence(tmp_path, broken):
         train.main([*flags.split(), "--vocabulary", "data"])
 
 
-def test_what_is_shorter_than_a_mask_is_left_out(tmp_path):
-    folder = tiny.wav2vec2(tmp_path / "m", norm="layer")
+@pytest.mark.parametrize("adapter", [False, True])
+def test_what_is_shorter_than_a_mask_is_left_out(adapter, tmp_path):
+    folder = tiny.wav2vec2(tmp_path / "m", "layer", add_adapter=adapter, output_hidden_size=32)
     options, _ = parse(["--model", str(folder), "--output_dir", str(tmp_path / "out")])
     processor, new = pretrained.load_processor(options, ["HELLO"])
     model, _ = pretrained.load_model(options, processor, new)
-    least = pretrained.shortest(model, pretrained.Frames.of(model, processor), 16_000)
+    least = pretrained.shortest(model.config, processor)
     assert 0.2 < least < 0.3
     model.train()
     for seconds, masked in ((least / pretrained.FASTER, True), (0.15, False)):

@@ -12,9 +12,10 @@ import tiny
 from matplotlib import colors, image
 from transformers import AutoProcessor
 
-from asr_core import data, models, pictures, preparation, pretrained, report
+from asr_core import data, models, pictures, preparation, report
+from asr_core.frames import Frames
 
-FRAMES = pretrained.Frames(((400, 320),), 1)
+FRAMES = Frames(((400, 320),))
 
 
 @pytest.fixture(scope="module")

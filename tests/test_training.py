@@ -38,6 +38,7 @@ from asr_core import (
 )
 from asr_core.errors import DataError, ModelError, OptionError, sentence
 from asr_core.flags import MEASURED, parse
+from asr_core.frames import Frames
 from asr_core.recognizer import Recognizer
 
 
@@ -89,7 +90,9 @@ def run(folder, output, *flags: str) -> training.CTCTrainer:
     rows = data.load("sample", split="train[:4]")
     processor, new = pretrained.load_processor(options, rows["transcription"])
     model, _ = pretrained.load_model(options, processor, new)
-    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(
+        rows, processor, Frames.of(model.config, processor.feature_extractor)
+    ).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     training.run(trainer, None)
     return trainer
@@ -175,7 +178,9 @@ def test_half_precision_learns_what_full_precision_does(tmp_path):
     rows = data.load("sample", split="train[:4]")
     processor, _ = pretrained.load_processor(options, rows["transcription"])
     model, _ = pretrained.load_model(options, processor)
-    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(
+        rows, processor, Frames.of(model.config, processor.feature_extractor)
+    ).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     batch = next(iter(trainer.get_train_dataloader()))
     with trainer.compute_loss_context_manager():
@@ -302,7 +307,9 @@ def test_what_is_measured_while_training_is_what_people_will_get(tmp_path):
     assert max(lengths) > 1.3 * min(lengths)
     processor, _ = pretrained.load_processor(options, rows["transcription"])
     model, _ = pretrained.load_model(options, processor)
-    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(
+        rows, processor, Frames.of(model.config, processor.feature_extractor)
+    ).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     measured = trainer.evaluate()
     alone = evaluation.evaluate(Recognizer(dtype="float32", language_model="none"), rows, "sample")
@@ -404,7 +411,9 @@ def test_clips_grouped_by_length_really_are(tmp_path):
     rows = data.load("sample", split="train[:32]")
     processor, new = pretrained.load_processor(options, rows["transcription"])
     model, _ = pretrained.load_model(options, processor, new)
-    prepared = preparation.prepare(rows, processor, pretrained.Frames.of(model, processor)).rows
+    prepared = preparation.prepare(
+        rows, processor, Frames.of(model.config, processor.feature_extractor)
+    ).rows
     trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
     spread = [
         np.ptp(batch["input_values"].shape[1] - (batch["input_values"] == 0).sum(1).numpy())
@@ -440,7 +449,7 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
 def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
     rows = data.load("sample", split="train[:4]")
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
-    frames = pretrained.Frames(((400, 320),), 1)
+    frames = Frames(((400, 320),))
     four, three, turned = (
         preparation.prepare(rows.select(which), processor, frames)
         for which in ([0, 1, 2, 3], [0, 1, 2], [1, 0, 2, 3])
