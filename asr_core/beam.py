@@ -7,14 +7,12 @@ at a price (`Weights.unknown`). Times and confidence come from the best alignmen
 from __future__ import annotations
 
 import copy
-import math
-from typing import NamedTuple
 
 import numpy as np
 
 from asr_core import search
+from asr_core.decoding import Speller
 from asr_core.lexicon import Vocabulary
-from asr_core.text import compose, is_seam
 from asr_core.transcript import Word
 
 CHUNK = 256  # frames between two looks at what can no longer change
@@ -29,7 +27,6 @@ class BeamDecoder:
 
     def __init__(self, vocabulary: Vocabulary, frame: float) -> None:
         self.vocabulary = vocabulary
-        self.frame = frame
         alphabet, weights = vocabulary.alphabet, vocabulary.weights
         limits = (getattr(weights, name) for name in search.Limits._fields)
         self._limits = search.Limits(*map(float, limits))  # one type, or numba compiles again
@@ -43,8 +40,7 @@ class BeamDecoder:
         first["last"], first["spelt"] = alphabet.blank, search.NEVER
         first["state"] = vocabulary.begin
         self._history[0] = (-1, alphabet.blank, 0, 0, 0.0)
-        self._done: list[Word] = []  # can no longer change
-        self._spelling = _Spelling()  # of the word after those
+        self._speller = Speller(alphabet, frame)  # of what can no longer change
 
     def feed(self, emissions: np.ndarray) -> None:
         emissions = np.maximum(np.ascontiguousarray(emissions, np.float32), -1e4)
@@ -52,7 +48,7 @@ class BeamDecoder:
             self._advance(emissions[start : start + CHUNK])
 
     def settled(self) -> tuple[Word, ...]:
-        return tuple(self._done)
+        return tuple(self._speller.done)
 
     def words(self) -> tuple[Word, ...]:
         return self._read(self._beams[0])
@@ -60,7 +56,7 @@ class BeamDecoder:
     def fork(self) -> BeamDecoder:
         twin = copy.copy(self)
         twin._beams, twin._history = self._beams.copy(), self._history.copy()
-        twin._done = self._done.copy()
+        twin._speller = self._speller.copy()
         return twin
 
     def finish(self) -> tuple[Word, ...]:
@@ -98,24 +94,22 @@ class BeamDecoder:
     def _settle(self) -> None:
         """Turn what all hypotheses agree on into words, and forget how it came about."""
         root = search.agreed(self._history, self._used, self._beams, self._count)
-        self._spelling = self._spell(root, self._spelling, self._done)
+        self._spell(root, self._speller)
         self._used = search.shorten(self._history, self._used, self._beams, self._count, root)
         if self._used > LONGEST:
             self._count = 1
             root = int(self._beams[0]["history"])
-            self._spelling = self._spell(root, self._spelling, self._done)
+            self._spell(root, self._speller)
             self._used = search.shorten(self._history, self._used, self._beams, 1, root)
 
     def _read(self, beam: np.void) -> tuple[Word, ...]:
-        done = self._done.copy()
-        entry = int(beam["history"])
-        spelling = self._spell(entry, self._spelling, done)
+        speller, entry = self._speller.copy(), int(beam["history"])
+        self._spell(entry, speller)
         column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
-        end, peak = int(beam["end"]), float(beam["peak"])
-        self._close(self._add(spelling, done, column, start, end, peak), done)
-        return tuple(done)
+        speller.add(column, start, int(beam["end"]), float(beam["peak"]))
+        return speller.words()
 
-    def _spell(self, entry: int, spelling: _Spelling, done: list[Word]) -> _Spelling:
+    def _spell(self, entry: int, speller: Speller) -> None:
         """Spell the columns that lead to `entry`, without its own, whose end is not known yet."""
         path = []
         while entry > 0:
@@ -123,52 +117,5 @@ class BeamDecoder:
             entry = int(self._history["parent"][entry])
             column, start = int(self._history["column"][entry]), int(self._history["start"][entry])
             path.append((column, start, int(end), float(peak)))
-        for column, start, end, peak in reversed(path):
-            spelling = self._add(spelling, done, column, start, end, peak)
-        return spelling
-
-    def _add(
-        self, spelling: _Spelling, done: list[Word], column: int, start: int, end: int, peak: float
-    ) -> _Spelling:
-        if column == self.vocabulary.alphabet.blank:
-            return spelling  # the beginning
-        token = self.vocabulary.alphabet.tokens[column]
-        if token.startswith(" "):
-            spelling = self._close(spelling, done)
-        if text := token.strip():
-            if spelling.text and is_seam(spelling.text[-1], text[0]):
-                spelling = self._close(spelling, done, space=False)
-            spelling = spelling.plus(text, start, end, peak)
-        if token.endswith(" "):
-            spelling = self._close(spelling, done)
-        return spelling
-
-    def _close(self, spelling: _Spelling, done: list[Word], space: bool = True) -> _Spelling:
-        """Add the word to those that are done, if there is one, and begin the next."""
-        if spelling.text:
-            confidence = math.exp(min(0.0, spelling.log_probability / spelling.characters))
-            start, end = (round(at * self.frame, 3) for at in (spelling.start, spelling.end))
-            text = compose(spelling.text)  # of a Korean model that spells jamo
-            done.append(Word(text, start, end, round(confidence, 4), spelling.space))
-        return _Spelling(space=space)
-
-
-class _Spelling(NamedTuple):
-    """A word that is being spelt; `start` and `end` are frames."""
-
-    text: str = ""
-    start: int = 0
-    end: int = 0
-    log_probability: float = 0.0
-    characters: int = 0
-    space: bool = True  # whether one stands before it
-
-    def plus(self, text: str, start: int, end: int, peak: float) -> _Spelling:
-        return _Spelling(
-            self.text + text,
-            self.start if self.text else start,
-            end,
-            self.log_probability + peak,
-            self.characters + 1,
-            self.space,
-        )
+        for step in reversed(path):
+            speller.add(*step)

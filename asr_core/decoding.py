@@ -80,67 +80,50 @@ class Decoder(Protocol):
         """All words, now that nothing follows."""
 
 
-class GreedyDecoder:
-    """The best column of every frame, repeats merged, blanks dropped (Graves et al., 2006).
+class Speller:
+    """Columns in order, with where each is heard and how surely -> words.
 
-    `frame` is the time from one frame to the next, in seconds. Memory grows with the words only.
+    `frame` is the time from one frame to the next, in seconds.
     """
 
     def __init__(self, alphabet: Alphabet, frame: float) -> None:
-        self.alphabet = alphabet
-        self.frame = frame
-        self._done: list[Word] = []
-        self._last = alphabet.blank  # column of the frame before
-        self._frames = 0  # decoded so far
+        self.alphabet, self.frame = alphabet, frame
+        self.done: list[Word] = []
         # The word being spelt: its text, whether a space stands before it, its frames, the best
         # log-probability of each character.
         self._text, self._space = "", True
         self._start = self._end = 0
         self._peaks: list[float] = []
 
-    def feed(self, emissions: np.ndarray) -> None:
-        if not len(emissions):
-            return
-        best = emissions.argmax(axis=1)
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1])
-        peaks = np.maximum.reduceat(emissions.max(axis=1), starts).tolist()
-        columns, ends = best[starts].tolist(), [*starts[1:].tolist(), len(best)]
-        for column, peak, start, end in zip(columns, peaks, starts.tolist(), ends, strict=True):
-            if column != self._last:
-                self._spell(self.alphabet.tokens[column], peak, self._frames + start)
-            elif self._peaks and self.alphabet.tokens[column]:
-                # The last character of the piece before, which goes on in this one.
-                self._peaks[-1] = max(self._peaks[-1], peak)
-            if self._peaks and self.alphabet.tokens[column]:
-                self._end = self._frames + end
-            self._last = column
-        self._frames += len(best)
-
-    def settled(self) -> tuple[Word, ...]:
-        return tuple(self._done)
-
-    def words(self) -> tuple[Word, ...]:
-        return (*self._done, *self._open())
-
-    def fork(self) -> GreedyDecoder:
-        twin = copy.copy(self)
-        twin._done, twin._peaks = self._done.copy(), self._peaks.copy()
-        return twin
-
-    def finish(self) -> tuple[Word, ...]:
-        self._close()
-        return tuple(self._done)
-
-    def _spell(self, token: str, peak: float, frame: int) -> None:
+    def add(self, column: int, start: int, end: int, peak: float) -> None:
+        """Spell a column that is heard from frame `start` to `end`, `peak` at best."""
+        token = self.alphabet.tokens[column]
         if token.startswith(" "):
             self._close()
         if text := token.strip():
             if self._text and is_seam(self._text[-1], text[0]):
                 self._close(space=False)
             if not self._text:
-                self._start = frame
+                self._start = start
             self._text += text
+            self._end = end
             self._peaks.append(peak)
+        if token.endswith(" "):
+            self._close()
+
+    def prolong(self, column: int, end: int, peak: float) -> None:
+        """The column that was added last goes on."""
+        if self._text and self.alphabet.tokens[column]:
+            self._end, self._peaks[-1] = end, max(self._peaks[-1], peak)
+
+    def words(self) -> tuple[Word, ...]:
+        """Those that are done and the one being spelt."""
+        return (*self.done, *self._open())
+
+    def copy(self) -> Speller:
+        twin = copy.copy(self)
+        twin.done, twin._peaks = self.done.copy(), self._peaks.copy()
+        return twin
 
     def _open(self) -> list[Word]:
         if not self._text:
@@ -152,5 +135,47 @@ class GreedyDecoder:
 
     def _close(self, space: bool = True) -> None:
         """End the word, if there is one, and begin the next, which stands behind a `space`."""
-        self._done += self._open()
+        self.done += self._open()
         self._text, self._space, self._peaks = "", space, []
+
+
+class GreedyDecoder:
+    """The best column of every frame, repeats merged, blanks dropped (Graves et al., 2006).
+
+    `frame` is the time from one frame to the next, in seconds. Memory grows with the words only.
+    """
+
+    def __init__(self, alphabet: Alphabet, frame: float) -> None:
+        self._speller = Speller(alphabet, frame)
+        self._last = alphabet.blank  # column of the frame before
+        self._frames = 0  # decoded so far
+
+    def feed(self, emissions: np.ndarray) -> None:
+        if not len(emissions):
+            return
+        best = emissions.argmax(axis=1)
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1])
+        peaks = np.maximum.reduceat(emissions.max(axis=1), starts)
+        ends = np.append(starts[1:], len(best)) + self._frames
+        runs = (best[starts], starts + self._frames, ends, peaks)
+        for column, start, end, peak in zip(*(each.tolist() for each in runs), strict=True):
+            if column != self._last:
+                self._speller.add(column, start, end, peak)
+            else:  # that of the piece before
+                self._speller.prolong(column, end, peak)
+            self._last = column
+        self._frames += len(best)
+
+    def settled(self) -> tuple[Word, ...]:
+        return tuple(self._speller.done)
+
+    def words(self) -> tuple[Word, ...]:
+        return self._speller.words()
+
+    def fork(self) -> GreedyDecoder:
+        twin = copy.copy(self)
+        twin._speller = self._speller.copy()
+        return twin
+
+    def finish(self) -> tuple[Word, ...]:
+        return self._speller.words()
