@@ -185,9 +185,10 @@ def silence(path: Path, seconds: float = 2.0) -> Path:
     return path
 
 
-def long_recording(path: Path, minutes: float) -> Path:
-    """Speech of that length, made of the embedded sample's clips."""
+def long_recording(path: Path, minutes: float, slowly: int = 1) -> Path:
+    """Speech of that length, made of the embedded sample's clips, so many times as slow."""
     clips = [audio.load(clip.path, 8_000) for clip in page.samples(path.parent, 8)]
     once = np.concatenate(clips)
-    sf.write(path, np.resize(once, int(minutes * 60 * 8_000)), 8_000)
+    rate = 8_000 // slowly
+    sf.write(path, np.resize(once, int(minutes * 60 * rate)), rate)
     return path
