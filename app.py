@@ -176,7 +176,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         ) from error
     try:
         bound(demo.max_file_size)
-        forget_in_time(demo.state_holder, SWEEP * 60, KEEP * 60)
+        forget_in_time(demo.state_holder, KEEP * 60)
         remember_files_of_assistants(demo)
         print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
         try:

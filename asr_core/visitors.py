@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OURS = "asr-recordings-"  # begins the names of folders with what visitors leave: ours alone
+EMPTY = 60  # seconds that a session is kept which holds nothing, like those of programs
 
 
 def folders_of_this_run(every: float, keep: float) -> None:
@@ -99,9 +100,22 @@ def drop_broken_uploads() -> None:
     route_utils.GradioMultiPartParser = Parser
 
 
-def forget_in_time(holder: StateHolder, every: float, keep: float) -> None:
-    """From now on, `every` so many seconds, `forget` what was not used for `keep` seconds."""
-    _repeat(every, lambda: forget(holder, keep))
+def forget_in_time(holder: StateHolder, keep: float) -> None:
+    """From now on, `forget` what was not used for `keep` seconds, and the least where it is full.
+
+    gradio would forget the session that was not used for longest, perhaps a tab's, when somebody
+    calls as often as it remembers sessions; and not end a lesson in it.
+    """
+    _repeat(EMPTY / 6, lambda: forget(holder, keep))
+    update = holder.update
+
+    def make_room(newest: str) -> None:
+        if len(holder.session_data) > holder.capacity:
+            others = [each for each in list(holder.session_data.items()) if each[0] != newest]
+            _drop(holder, min(others, key=lambda each: bool(each[1].state_data))[0])
+        update(newest)
+
+    holder.update = make_room
 
 
 def _repeat(every: float, work: Callable[[], None]) -> None:
@@ -117,18 +131,24 @@ def _repeat(every: float, work: Callable[[], None]) -> None:
 
 
 def forget(holder: StateHolder, keep: float) -> None:
-    """Drop the sessions of programs and closed tabs that were not used for `keep` seconds.
+    """Drop the sessions of closed tabs that were not used for `keep` seconds, and empty ones.
 
     Who leaves a tab open keeps the transcript in it, however late it is downloaded.
     """
-    past = datetime.now() - timedelta(seconds=keep)
+    now = datetime.now()
     for key, session in list(holder.session_data.items()):
-        left = session.is_closed or not session.state_data  # programs have no such data
-        if left and holder.time_last_used.get(key, past) <= past:
-            holder.delete_state(key)
-            with holder.lock:
-                holder.session_data.pop(key, None)
-                holder.time_last_used.pop(key, None)
+        unused = now - holder.time_last_used.get(key, now)
+        if unused >= timedelta(seconds=keep if session.state_data else EMPTY) and (
+            session.is_closed or not session.state_data
+        ):
+            _drop(holder, key)
+
+
+def _drop(holder: StateHolder, key: str) -> None:
+    holder.delete_state(key)
+    with holder.lock:
+        holder.session_data.pop(key, None)
+        holder.time_last_used.pop(key, None)
 
 
 def remember_files_of_assistants(demo: Blocks) -> None:

@@ -55,6 +55,41 @@ def test_programs_and_closed_tabs_are_forgotten_in_time():
     assert deleted == ["what was said in closed"]
 
 
+def test_a_session_that_holds_nothing_is_forgotten_after_a_minute():
+    with gr.Blocks() as demo:
+        said = gr.State("")
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    for key in ("program", "new", "closed", "open"):
+        session = holder[key]
+        if key in ("closed", "open"):
+            session[said._id] = f"what was said in {key}"
+        session.is_closed = key == "closed"
+        if key != "new":
+            holder.time_last_used[key] = datetime.now() - timedelta(minutes=2)
+    forget(holder, keep=3600)
+    assert set(holder.session_data) == {"new", "closed", "open"}
+
+
+def test_a_crowd_of_programs_does_not_push_out_what_tabs_hold():
+    deleted: list[str] = []
+    with gr.Blocks() as demo:
+        said = gr.State("", delete_callback=deleted.append)
+    holder = StateHolder()
+    holder.set_blocks(demo)
+    holder.capacity = 3
+    forget_in_time(holder, keep=3600)
+    for tab in ("first", "second"):
+        holder[tab][said._id] = tab
+    for program in range(10):
+        assert not holder[f"program {program}"].state_data
+    assert list(holder.session_data) == ["first", "second", "program 9"]
+    for tab in ("third", "fourth"):
+        holder[tab][said._id] = tab
+    assert list(holder.session_data) == list(holder.time_last_used) == ["second", "third", "fourth"]
+    assert deleted == ["first"]  # there was nothing less to be forgotten, and it ends as it should
+
+
 def test_what_is_corrected_at_once_is_not_undone_when_gradio_sends_the_last_view_again(tmp_path):
     demo = app.build(Engine("embedded"))
     fns = {fn.fn.__qualname__.split(".")[0]: fn.fn for fn in demo.fns.values() if _is_run(fn.fn)}
@@ -143,7 +178,8 @@ def test_what_cannot_be_forgotten_once_is_forgotten_the_next_time(monkeypatch, c
         threading.Event().wait()  # not for ever again
 
     monkeypatch.setattr(visitors, "forget", failing)
-    forget_in_time(StateHolder(), every=0.01, keep=3600)
+    monkeypatch.setattr(visitors, "EMPTY", 0.01)
+    forget_in_time(StateHolder(), keep=3600)
     assert again.wait(20)
     assert "could not be deleted: dictionary changed size" in caplog.text
 
