@@ -63,12 +63,9 @@ class Linear(nn.Module):
         return self.packed.to_dense().T * self.scales[:, None]
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        rows = hidden.flatten(0, -2)
-        made = rows.new_empty(len(rows), self.out_features)
-        for start in range(0, len(rows), FRAMES):
-            some = slice(start, start + FRAMES)
-            made[some] = self._multiplied(rows[some])
-        return made.view(*hidden.shape[:-1], self.out_features)
+        made = [self._multiplied(rows) for rows in hidden.flatten(0, -2).split(FRAMES)]
+        joined = torch.cat(made) if len(made) > 1 else made[0]
+        return joined.view(*hidden.shape[:-1], self.out_features)
 
     def _multiplied(self, rows: torch.Tensor) -> torch.Tensor:
         scales = _scales(rows, ZERO - 1)

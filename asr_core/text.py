@@ -186,7 +186,7 @@ def parted(text: str) -> Iterator[tuple[str, bool]]:
             yield chunk[start:end], not start
 
 
-@functools.cache
+@functools.lru_cache(1 << 16)  # pairs: visitors may write any
 def is_seam(before: str, after: str) -> bool:
     """Whether of two characters in a row, with no space between, the second begins a word.
 
