@@ -15,9 +15,7 @@ import tiny
 
 import asr_core.__main__ as commands
 import train
-from asr_core.errors import AsrError, AudioError, OptionError
-from asr_core.flags import parse
-from asr_core.presets import PRESETS
+from asr_core.errors import AsrError, AudioError
 from asr_core.transcript import Transcript, Word
 
 ROOT = Path(__file__).parents[1]
@@ -215,61 +213,6 @@ def test_a_wrong_command_line_shows_how_it_is_used(run, arguments):
 
 
 # --- train.py ---
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("--preset fast", ["--preset fast", "recommended", "guide", "quickstart"]),
-        ("--preset=fast", ["--preset fast"]),
-        ("--learn_rate 1e-4", ["--learn_rate", "--help"]),
-        ("--learning_rate much", ["--learning_rate", "much"]),
-        ("--num_train_epochs", ["--num_train_epochs"]),
-        ("nonsense", ["nonsense"]),
-        ("--freeze all", ["--freeze all", "feature_encoder"]),
-        ("--vocabulary mine", ["--vocabulary mine", "data"]),
-        ("--case title", ["--case title", "lower"]),
-        ("--hangul letters", ["--hangul letters", "jamo"]),
-        ("--test_size 0", ["--test_size 0"]),
-        ("--eval_strategy steps --eval_steps 50 --save_strategy epoch", ["strategy"]),
-        (
-            "--eval_strategy steps --eval_steps 50 --save_strategy steps --save_steps 75",
-            ["75", "50", "multiple"],
-        ),
-        ("--load_best_model_at_end False --patience 3", ["--patience", "--load_best_model_at_end"]),
-        ("--eval_strategy sometimes", ["sometimes"]),
-        ("--optim sgdd", ["sgdd"]),
-        ("--lr_scheduler_type wavy", ["wavy"]),
-        ("--warmup_steps -3", ["warmup_steps"]),
-        ("--fp16 True --bf16 True --use_cpu True", ["fp16", "bf16"]),
-    ],
-)
-def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):
-    with pytest.raises(OptionError) as raised:
-        parse(flags.split())
-    message = str(raised.value)
-    assert "\n" not in message
-    for part in expected:
-        assert part in message
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_help_of_training_tells_what_it_does_and_the_defaults_of_the_preset(capsys, preset):
-    with pytest.raises(SystemExit):
-        parse([*(["--preset", preset] if preset != "recommended" else []), "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "Fine-tune a CTC model" in told
-    for name, value in PRESETS[preset].items():
-        _, _, about = told.partition(f" --{name} {name.upper()}")
-        shown = about or told.partition(f" --{name} ")[2]
-        assert shown.partition("(default: ")[2].startswith(f"{value})"), name
-    assert "WER" not in told.partition(" --patience")[2].partition(" --")[0]
-
-
-def test_flags_override_the_preset_and_the_rest_stays():
-    options, arguments = parse(["--preset", "guide", "--learning_rate", "3e-4"])
-    assert arguments.learning_rate == 3e-4
-    assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What keeps watch while a model learns: batches, collapse, metrics, precision, presets."""
+"""What keeps watch while a model learns: batches, collapse, metrics, precision."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from asr_core import (
     metrics,
     models,
     preparation,
-    presets,
     pretrained,
     resuming,
     text,
@@ -323,83 +322,6 @@ def test_only_the_best_columns_are_kept_of_an_evaluation():
     kept = training.most_probable((logits, None))
     assert kept.shape == (2, 5)
     assert torch.equal(kept, logits.argmax(-1))
-
-
-def test_the_guide_preset_has_the_guides_values():
-    options, arguments = parse(["--preset", "guide"])
-    assert (options.model, options.dataset) == ("facebook/wav2vec2-base", "PolyAI/minds14")
-    assert options.dataset_config == "en-US"
-    assert arguments.learning_rate == 1e-5
-    assert arguments.max_steps == 2000
-    assert arguments.warmup_steps == 500
-    assert arguments.gradient_accumulation_steps == 2
-    assert arguments.metric_for_best_model == "wer" and not arguments.greater_is_better
-    assert str(arguments.train_sampling_strategy).endswith("group_by_length")
-
-
-def test_flags_come_after_the_preset():
-    options, arguments = parse(
-        ["--preset=quickstart", "--learning_rate", "5e-5", "--freeze", "base"]
-    )
-    assert options.model == "embedded"
-    assert options.freeze == "base"
-    assert arguments.learning_rate == 5e-5
-
-
-def test_a_configuration_of_a_presets_dataset_is_not_one_of_another():
-    def configuration(*flags: str) -> str | None:
-        return parse(["--preset", "recommended", *flags])[0].dataset_config
-
-    assert configuration() == configuration("--dataset", "PolyAI/minds14") == "en-US"
-    assert configuration("--dataset", "my/recordings") is None
-    assert configuration("--dataset=my/recordings", "--dataset-config", "ko-KR") == "ko-KR"
-
-
-@pytest.mark.parametrize("name", presets.PRESETS)
-def test_every_preset_can_be_parsed(name):
-    options, _ = parse(["--preset", name])
-    assert options.preset == name
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        ("--preset nope", "--preset nope is not one of recommended, guide, quickstart"),
-        ("--freeze all", "--freeze all is not one of none, feature_encoder, base"),
-        ("--augment echo", "--augment echo is not one of none, all, speed"),
-        ("--case Upper", "--case Upper is not one of keep, lower, upper"),
-        ("--test_size 0", "a part of the rows must be left"),
-        ("--patience 3 --load_best_model_at_end False", "--patience needs"),
-        ("--per_device_train_batch_size 4", "--batch_seconds 64: change that instead, or set"),
-        (
-            "--language_model build --text no.txt",
-            "--text no.txt is not a file: give one or more text files.",
-        ),
-        ("--per-device-train-batch-size 4", "--batch_seconds 64: change that instead, or set"),
-        ("--freeze=none --hangul=letters", "--hangul letters is not one of syllables"),
-        ("--metric_for_best_model accuracy", "accuracy is not one of wer, cer, loss"),
-        ("--metric-for-best-model eval_acc", "eval_acc is not one of wer, cer, loss"),
-        ("--gradient_accumulation_steps 0", "steps 0: it must be a number of at least 1."),
-        ("--per_device_eval_batch_size 0", "size 0: it must be a number of at least 1."),
-        ("--num_proc -1", "--num_proc -1: it must be a number of at least 1."),
-        ("--dataloader_num_workers -1", "workers -1: it must be a number of at least 0."),
-        ("--seed -1", "--seed -1: it must be a number from 0 to 4294967295."),
-        ("--dropout 2", "--dropout 2: it must be a number from 0 to 1."),
-        ("--mask_time_prob 2", "--mask_time_prob 2: it must be a number from 0 to 1."),
-        ("--batch_seconds -1", "--batch_seconds -1: it must be a number of at least 0."),
-        ("--batch_seconds nan", "--batch_seconds nan: it must be a number of at least 0."),
-        ("--adam_beta2 1.5", "--adam_beta2 1.5: it must be a number from 0 to 0.99999."),
-        ("--test_size nan", "--test_size nan: a part of the rows must be left."),
-        ("--report_to nothing", "--report_to nothing needs that package"),
-        ("--nonsense 1", "There is no option --nonsense"),
-        ("--eval_strategy no", "save and eval strateg"),
-    ],
-)
-def test_bad_flags_are_one_sentence(flags, sentence):
-    with pytest.raises(OptionError) as caught:
-        parse(flags.split())
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_clips_grouped_by_length_really_are(tmp_path):
