@@ -15,7 +15,15 @@ from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
 from asr_core.ngrams import SPECIAL, UNKNOWN
-from asr_core.text import Spelling, favoured, is_turkic, lowered, normalize
+from asr_core.text import (
+    APOSTROPHES,
+    TYPED,
+    Spelling,
+    favoured,
+    is_turkic,
+    lowered,
+    normalize,
+)
 
 MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
@@ -104,14 +112,14 @@ def _missing(word: str, fold: Callable[[str], str], letters: Container[str]) -> 
 
 
 def _fold(text: str, dotless: bool, eszett: bool) -> str:
-    """Letters without case or place in a word; Hangul as jamo, however the alphabet writes them.
+    """Letters without case or place in a word; Hangul as typed, however the alphabet writes it.
 
     Without `eszett`, ß is ss, as capitals have it.
     """
-    text = lowered(text, dotless).replace("ς", "σ")
+    text = lowered(text, dotless).replace("ς", "σ").translate(APOSTROPHES)
     if not eszett:
         text = text.replace("ß", "ss")
-    return unicodedata.normalize("NFD", text) if not text.isascii() else text
+    return text if text.isascii() else unicodedata.normalize("NFD", text).translate(TYPED)
 
 
 def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:

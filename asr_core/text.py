@@ -13,8 +13,8 @@ from typing import Any
 
 from asr_core.errors import OptionError
 
-APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u0060\u2032\u05f3", "'"))
 ACUTE = "\u00b4"  # typed for an apostrophe on many keyboards; NFKC makes an accent of it
+APOSTROPHES = str.maketrans(dict.fromkeys(f"\u2019\u02bc\u2018\u0060\u2032\u05f3{ACUTE}", "'"))
 # Punctuation that stands within a word: in Hebrew that of abbreviations, in Catalan between two l.
 INSIDE = re.compile('(?<=[\u05d0-\u05ea])["\u05f4](?=[\u05d0-\u05ea])|(?<=[lL])\u00b7(?=[lL])')
 TATWEEL = "\u0640"  # that makes an Arabic word longer to look at
@@ -26,8 +26,20 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")  # <pad> is CTC's blank, in column 0
 DELIMITER = "|"  # stands for the space between words
 
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
+_ACCENTED = range(0xC0, 0x2000)  # where letters with accents lie
 _JAMO = range(0x1100, 0x1200)  # conjoining: initials, vowels and finals are different characters
-_TYPED = {ord(unicodedata.normalize("NFKC", chr(c))): c for c in range(0x3131, 0x3164)}
+_INITIALS, _VOWELS, _FINALS = range(0x1100, 0x1113), range(0x1161, 0x1176), range(0x11A8, 0x11C3)
+# Conjoining -> as they are typed, one by one, which are the same before and after a vowel.
+TYPED = {
+    code: unicodedata.lookup("HANGUL LETTER " + unicodedata.name(chr(code)).split(" ", 2)[2])
+    for code in (*_INITIALS, *_VOWELS, *_FINALS)
+}
+_INITIAL, _VOWEL, _FINAL = (
+    {TYPED[code]: chr(code) for code in codes} for codes in (_INITIALS, _VOWELS, _FINALS)
+)
+_TYPED_SYLLABLE = re.compile(
+    "([{0}])([{1}])(?:([{2}])(?![{1}]))?".format(*map("".join, (_INITIAL, _VOWEL, _FINAL)))
+)
 
 PAUSES = ".,?!。、।॥؟،؛۔။၊។៖։።፣፤།"  # as NFKC leaves them; models that spell these keep punctuation
 # Commas and semicolons of the scripts that people type.
@@ -59,12 +71,14 @@ class Spelling:
     stay); `hangul` one of `HANGUL`: a Korean syllable as one character, or as the two or three
     jamo it is made of (some 70 characters to learn instead of 2,000; `compose` turns them back).
     With `dotless`, the small letter of I is ı and that of İ is i, as in Turkish and Azerbaijani.
+    `own` are signs that a model writes in a way of its own: what they are otherwise, and its way.
     """
 
     case: str = "lower"
     punctuation: str = "remove"
     hangul: str = "syllables"
     dotless: bool = False
+    own: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for field, choices in (("case", CASES), ("punctuation", PUNCTUATION), ("hangul", HANGUL)):
@@ -88,8 +102,36 @@ class Spelling:
         # Lone jamo stand beside whole syllables, too: what is laughed (ㅋㅋ) or cried (ㅠㅠ).
         whole = any(ord(c) in _HANGUL_SYLLABLES for c in characters)
         jamo = any(ord(c) in _JAMO for c in characters)
-        hangul = "jamo" if jamo and not whole else "syllables"
-        return cls(case, punctuation, hangul, is_turkic(characters))
+        typed = any(c in _VOWEL for c in characters)
+        hangul = "jamo" if (jamo or typed) and not whole else "syllables"
+        return cls(case, punctuation, hangul, is_turkic(characters), _own(set(characters)))
+
+
+def _own(characters: set[str]) -> tuple[tuple[str, str], ...]:
+    """Which of a model's characters `normalize` would take for others, and those it has in parts.
+
+    French ’ for ', Hindi ड़ in one, Vietnamese ế as three signs, Korean as it is typed.
+    """
+    own = {}
+    for c in (*map(chr, APOSTROPHES), *sorted(characters)):
+        form = "'" if ord(c) in APOSTROPHES else unicodedata.normalize("NFC", c)
+        if c in characters and form != c and form not in characters:
+            own.setdefault(form, c)
+    for c in map(chr, _ACCENTED):
+        if c not in characters and (parts := _parts(c, characters)):
+            own.setdefault(unicodedata.normalize("NFC", c), parts)
+    own.update((chr(code), typed) for code, typed in TYPED.items() if typed in characters)
+    return tuple(own.items())
+
+
+def _parts(letter: str, characters: set[str]) -> str:
+    """A letter with accents as `characters` can write it, "" if they cannot."""
+    base, *marks = unicodedata.normalize("NFD", letter)
+    for mark in marks:  # ệ as ê and a dot below
+        rest = [other for other in marks if other != mark]
+        if rest and characters >= {made := unicodedata.normalize("NFC", base + mark), *rest}:
+            return made + "".join(rest)
+    return base + "".join(marks) if marks and characters.issuperset((base, *marks)) else ""
 
 
 def normalize(text: str, spelling: Spelling) -> str:
@@ -99,7 +141,7 @@ def normalize(text: str, spelling: Spelling) -> str:
     letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners),
     those that choose between pictures of one character, and marks that stand on no letter.
     """
-    text = unicodedata.normalize("NFKC", text.replace(ACUTE, "'")).translate(APOSTROPHES)
+    text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES))
     text = text.translate(SELECTORS).replace(TATWEEL, "")
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
@@ -120,6 +162,8 @@ def normalize(text: str, spelling: Spelling) -> str:
         text = text.upper()
     if spelling.hangul == "jamo":
         text = decompose(text)
+    for form, own in spelling.own:
+        text = text.replace(form, own)
     return " ".join(text.split())
 
 
@@ -151,8 +195,14 @@ def decompose(text: str) -> str:
 
 
 def compose(text: str) -> str:
-    """The inverse of `decompose`; jamo that stand alone (ㅋㅋ) become those that people type."""
-    return unicodedata.normalize("NFC", text).translate(_TYPED)
+    """The inverse of `decompose`, also of jamo as they are typed; those alone (ㅋㅋ) stay so."""
+    return _TYPED_SYLLABLE.sub(_syllable, unicodedata.normalize("NFC", text).translate(TYPED))
+
+
+def _syllable(typed: re.Match) -> str:
+    initial, vowel, final = typed.groups("")
+    made = _INITIAL[initial] + _VOWEL[vowel] + _FINAL.get(final, "")
+    return unicodedata.normalize("NFC", made)
 
 
 def vocabulary(transcripts: Iterable[str]) -> dict[str, int]:

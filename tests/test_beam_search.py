@@ -255,8 +255,8 @@ def test_tuning_finds_weights_that_are_better(known):
     assert metrics.wer(again, said) == pytest.approx(found.wer)
 
 
-def test_korean_spelt_in_jamo_comes_as_syllables():
-    jamo = decompose("계좌")
+@pytest.mark.parametrize("jamo", [decompose("계좌"), "ㄱㅖㅈㅘ"])
+def test_korean_spelt_in_jamo_comes_as_syllables(jamo):
     alphabet = Alphabet(("", " ", *sorted(set(jamo))), blank=0)
     emissions = np.full((2 * len(jamo), len(alphabet.tokens)), -9.0, np.float32)
     emissions[1::2, 0] = 0.0
@@ -264,6 +264,15 @@ def test_korean_spelt_in_jamo_comes_as_syllables():
         emissions[2 * place, alphabet.tokens.index(sign)] = 0.0
     (word,) = decode(Vocabulary.of(alphabet, None, ["계좌"]), emissions)
     assert word.text == "계좌"
+
+
+def test_hotwords_may_have_any_apostrophe():
+    alphabet = Alphabet(("", " ", "l", "’", "o"), blank=0)
+    emissions = np.full((4, 5), -9.0, np.float32)
+    emissions[range(4), [2, 3, 0, 4]] = 0.0
+    for hotword in ("l'o", "l’o"):
+        (word,) = decode(Vocabulary.of(alphabet, None, [hotword]), emissions)
+        assert word.text == "l’o"
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100, 999])

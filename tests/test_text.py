@@ -64,6 +64,8 @@ def test_jamo_there_and_back_is_exact():
     assert not set(apart) & set(every)
     assert len(set(apart)) == 19 + 21 + 27
     assert text.compose(apart) == every
+    syllables = [text.compose(text.decompose(each).translate(text.TYPED)) for each in every]
+    assert "".join(syllables) == every
     assert text.decompose("latin 東京 é") == "latin 東京 é"
 
 
@@ -101,6 +103,29 @@ def tokenizer(tmp_path, characters: str, **options) -> Wav2Vec2CTCTokenizer:
 )
 def test_spelling_follows_the_tokenizer(tmp_path, characters, options, spelling):
     assert text.Spelling.of(tokenizer(tmp_path, characters, **options)) == spelling
+
+
+@pytest.mark.parametrize(
+    ("characters", "said"),
+    [
+        ("aehilmno’", "l'homme"),
+        ("зʼязок", "з'язок"),
+        ("क\u095cाल", "कड़ा"),  # in one, which Unicode's normal forms take apart
+        ("tiêngvư\u0301\u0323\u0300", "tiếng việt"),  # tones apart, as is usual there
+        ("tiengvu\u0301\u0323\u0302\u031b", "tiếng việt"),  # all signs apart
+        ("ㅎㅏㄴㄱㅡㄹㅋㅠ", "한글 한나 ㅋㅋ"),
+        ("한글ㅋ", "한글 ㅋㅋ"),
+    ],
+)
+def test_characters_that_a_model_writes_in_its_own_way(tmp_path, characters, said):
+    model = tokenizer(tmp_path, characters)
+    spelling = text.Spelling.of(model)
+    written = text.normalize(said, spelling)
+    assert not text.unknown([written], model)
+    assert text.normalize(written, spelling) == written
+    assert text.compose(written).replace("’", "'").replace("ʼ", "'") == text.compose(
+        text.normalize(said, text.Spelling())
+    )
 
 
 def test_characters_outside_the_vocabulary_are_counted(tmp_path):
