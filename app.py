@@ -143,8 +143,9 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
 
         from asr_core.downloads import bound
 
-        engine = Engine(model)
-        demo = build(engine, public=share)
+        public = share or "SPACE_ID" in os.environ
+        engine = Engine(model, public)
+        demo = build(engine, public)
     run_first()
     drop_broken_uploads()
     if zero_gpu():

@@ -58,7 +58,7 @@ def api(engine: Engine) -> None:
     def listen(recording: str | None, format: str, wish: Wish) -> Iterator[tuple[str, str]]:
         try:
             write = writer(format)  # what is wrong with it is told before the work
-            for transcript in page.sparingly(engine.listener(wish).stream(recording)):
+            for transcript in page.sparingly(engine.stream(recording, wish)):
                 yield write(transcript), ""
         except Exception as error:
             yield "", page.complaint(error, "en")

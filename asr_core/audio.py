@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -53,13 +54,14 @@ class Recording:
 
     `duration` is in seconds as the file declares it, None where it does not, and not `exact` where
     it is only guessed from the size; `read` is what has been decoded so far and `peak` the loudest
-    sample of it. `warnings` fills while reading.
+    sample of it. What comes after `longest` seconds is left out. `warnings` fills while reading.
     """
 
     source: Source | None
     name: str = ""
     duration: float | None = None
     exact: bool = True
+    longest: float = math.inf
     read: float = 0.0
     peak: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -74,6 +76,12 @@ class Recording:
         are not finite, or is shorter than `SHORTEST`.
         """
         for block in _resample(self._decode(), rate, self.name):
+            if self.read >= self.longest and len(block):
+                self.warnings.append(
+                    f"{self.name} is longer than the {self.longest / 3600:g} hours that are heard "
+                    "here: divide it to have the rest heard, too."
+                )
+                break
             self.note(block, rate)
             yield block
         self.close()

@@ -5,10 +5,11 @@ The page is up before torch is imported; whoever asks for a transcript earlier w
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from asr_core.start import quick_start
 
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
+    from asr_core.transcript import Transcript
 
 OWN = "own:"  # begins the names of models that visitors have taught
+HOURS = 6.0  # of a recording that are heard where anybody may come
 CHOICE = ""  # the job that finds out which model is the default one; the others are models' names
 
 
@@ -47,12 +50,14 @@ NO_WISH = Wish()
 class Engine:
     """The models a page may use, each loaded once, when it is first wanted.
 
-    `model` is the name of the default one; None leaves that to `models.default_model`. Raises
-    OptionError when `ASR_DTYPE` is none, as no visitor can help that.
+    `model` is the name of the default one; None leaves that to `models.default_model`. `public`
+    is a page that anybody may find. Raises OptionError when `ASR_DTYPE` or `ASR_LONGEST` are not
+    what they should be, as no visitor can help that.
     """
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(self, model: str | None = None, public: bool = False) -> None:
         precision()
+        self.longest = longest(public)
         self._model = model
         self._jobs: dict[str, Future] = {}
         self._own: dict[str, str] = {}  # names of visitors' own models, and their folders
@@ -113,6 +118,10 @@ class Engine:
         """`recognizer`, told what the visitor wishes. Raises OptionError for bad hotwords."""
         return self.recognizer(wish.model).using(bool(wish.language_model), wish.hotwords or "")
 
+    def stream(self, recording: str | None, wish: Wish) -> Iterator[Transcript]:
+        """`Recognizer.stream` as the visitor wishes and as long as the host allows."""
+        return self.listener(wish).stream(recording, self.longest)
+
     def has_language_model(self, name: str | None = None) -> bool:
         """Whether a model that is loaded has one that can be switched off."""
         return self.ready(name) and self.recognizer(name).language_model is not None
@@ -160,6 +169,21 @@ def precision() -> str:
     if wish not in models.PRECISIONS:
         raise OptionError(f"ASR_DTYPE={wish} is not one of {', '.join(models.PRECISIONS)}.")
     return wish
+
+
+def longest(public: bool) -> float:
+    """Seconds of a recording that are heard: the hours in `ASR_LONGEST`, if any.
+
+    Twenty hours of silence are a file of 25 kB. Raises OptionError when it is no number of hours.
+    """
+    wish = os.environ.get("ASR_LONGEST", "").strip()
+    try:
+        hours = float(wish) if wish else HOURS if public else math.inf
+    except ValueError:
+        hours = 0.0
+    if not hours > 0:
+        raise OptionError(f"ASR_LONGEST={wish} is no number of hours: set it to 0.5, 6 or so.")
+    return 3600 * hours
 
 
 def _load(name: str) -> Recognizer:

@@ -62,9 +62,9 @@ def transcribe(
     try:
         if not engine.ready(wish.model):
             yield View([], notice("busy", say("loading_queued", language)), None, True)
-        recognizer = engine.listener(wish)
+        transcripts = engine.stream(path, wish)
         progress = Progress(length(path), language)
-        for transcript in sparingly(recognizer.stream(path)):
+        for transcript in sparingly(transcripts):
             done = transcript.complete
             said = outcome(transcript, language) if done else progress(transcript.duration)
             yield View(rows(transcript), said, transcript, not done)

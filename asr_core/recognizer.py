@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -134,13 +135,14 @@ class Recognizer:
         """
         return last(self.stream(source))
 
-    def stream(self, source: Source | None) -> Iterator[Transcript]:
+    def stream(self, source: Source | None, longest: float = math.inf) -> Iterator[Transcript]:
         """Longer and longer transcripts while `source` is read; the last one is `complete`.
 
-        Memory does not grow with the length of the recording, but for its words. Raises
-        AudioError like `transcribe`, before or after transcripts have come.
+        Memory does not grow with the length of the recording, but for its words. What comes after
+        `longest` seconds is not heard. Raises AudioError like `transcribe`, before or after
+        transcripts have come.
         """
-        recording = Recording(source)
+        recording = Recording(source, longest=longest)
         decoder = self.decoder()
         for emissions in self.emissions(recording.blocks(self.rate)):
             decoder.feed(emissions)

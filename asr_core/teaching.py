@@ -30,14 +30,14 @@ TRAIN = Path(__file__).parents[1] / "train.py"
 
 
 def allowed(public: bool = False) -> bool:
-    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no public host.
+    """Whether visitors may teach: `ASR_TEACH` says so, or else this is no `public` page.
 
     Raises OptionError when what it says cannot be understood, or what `ASR_TEACH_FLAGS` says.
     """
     host_flags()
     wish = os.environ.get("ASR_TEACH", "").strip().lower()
     if not wish:
-        return not public and "SPACE_ID" not in os.environ
+        return not public
     if wish not in (*YES, *NO):
         raise OptionError(f"ASR_TEACH={wish} is neither yes nor no: set it to 1 or 0.")
     return wish in YES

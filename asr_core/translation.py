@@ -36,6 +36,10 @@ KOREAN = {
     "{name} is cut short: only {read} of its {whole} seconds could be read.": (
         "{name}: 파일이 잘려 있어 {whole}초 가운데 {read}초만 읽었습니다."
     ),
+    "{name} is longer than the {hours} hours that are heard here: divide it to have the rest "
+    "heard, too.": (
+        "{name}: 여기서는 {hours}시간까지만 듣습니다. 나머지도 들으려면 녹음을 나누세요."
+    ),
     "{name} is a folder: choose a recording inside it.": (
         "{name}: 폴더입니다. 그 안의 녹음을 고르세요."
     ),

@@ -140,15 +140,12 @@ def test_slips_are_told_to_who_calls_and_not_to_who_hosts(capfd, parameters, sen
 
 def test_who_leaves_is_no_longer_listened_to():
     class Endless:
-        """A recognizer of a recording without an end, that knows when nobody listens."""
+        """An engine of a recording without an end, that knows when nobody listens."""
 
         def __init__(self) -> None:
             self.left = threading.Event()
 
-        def listener(self, wish) -> Endless:
-            return self
-
-        def stream(self, source):
+        def stream(self, recording, wish):
             try:
                 word = Word("AGAIN", 0.0, 1.0, 1.0)
                 for second in itertools.count():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from asr_core import engine as module
@@ -88,6 +90,36 @@ def test_the_environment_names_the_precision(monkeypatch):
     monkeypatch.setenv("ASR_DTYPE", "float17")
     with pytest.raises(OptionError, match="ASR_DTYPE=float17 is not one of auto, float32"):
         Engine("embedded")  # before there are visitors
+
+
+@pytest.mark.parametrize(
+    ("hours", "public", "seconds"),
+    [("", False, math.inf), ("", True, 6 * 3600), ("0.5", True, 1800), ("24", False, 86_400)],
+)
+def test_a_host_says_how_long_recordings_may_be(monkeypatch, hours, public, seconds):
+    monkeypatch.setenv("ASR_LONGEST", hours)
+    assert Engine("embedded", public).longest == seconds
+
+
+@pytest.mark.parametrize("hours", ["-1", "0", "nan", "6h"])
+def test_what_is_no_number_of_hours_is_told_at_the_start(monkeypatch, hours):
+    monkeypatch.setenv("ASR_LONGEST", hours)
+    with pytest.raises(OptionError, match=f"ASR_LONGEST={hours} is no number of hours"):
+        Engine("embedded")
+
+
+def test_what_is_longer_than_allowed_is_heard_up_to_there(monkeypatch, embedded):
+    monkeypatch.setattr(module, "_load", lambda name: embedded)
+    monkeypatch.setenv("ASR_LONGEST", "0.01")
+    silence = 16_000, np.zeros(16_000 * 60, np.float32)
+    *_, last = Engine("embedded").stream(silence, Wish())
+    assert last.complete
+    assert 36 <= last.duration < 41  # in blocks of four seconds
+    assert last.warnings[0].startswith("The recording is longer than the 0.01 hours that are")
+    monkeypatch.setenv("ASR_LONGEST", str(1 / 60))
+    *_, last = Engine("embedded").stream(silence, Wish())
+    assert last.duration == 60
+    assert not any("longer" in warning for warning in last.warnings)
 
 
 def test_wishes_name_nothing_on_the_server(monkeypatch, embedded):
