@@ -20,6 +20,7 @@ MODULES = (
 HOSTS_ONLY = {
     "hardware",
     "host_flags",
+    "longest",
 }  # functions whose errors end the command before there is a page
 
 
