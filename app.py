@@ -11,13 +11,12 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import page, teaching
 from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
-from asr_core.opening import run_first
+from asr_core.opening import ASSETS, run_first
 from asr_core.phrases import PHRASES
 from asr_core.start import quick_start
 from asr_core.visitors import (
@@ -34,7 +33,6 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
-ASSETS = Path(page.__file__).parent / "assets"
 
 
 def build(engine: Engine, public: bool = False) -> "gr.Blocks":

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import gc
 
+from asr_core.errors import AsrError
+from asr_core.transcript import Transcript, Word
+
 __version__ = "0.1.0"
 __all__ = ["AsrError", "Recognizer", "Transcript", "Word"]
 
@@ -18,14 +21,6 @@ def __getattr__(name: str):
     # torch and transformers take seconds to import: only what needs a model waits for them.
     if name == "Recognizer":
         return _recognizer()
-    if name == "AsrError":
-        from asr_core.errors import AsrError
-
-        return AsrError
-    if name in ("Transcript", "Word"):
-        from asr_core import transcript
-
-        return getattr(transcript, name)
     raise AttributeError(f"module 'asr_core' has no attribute '{name}'")
 
 

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_core import archive, subtitles
-from asr_core.errors import AsrError, DataError, OptionError, at_least_one, printable, sentence
+from asr_core.errors import (
+    AsrError,
+    DataError,
+    OptionError,
+    at_least_one,
+    printable,
+    reason,
+    sentence,
+)
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -118,9 +126,9 @@ def _transcribe(options: argparse.Namespace) -> int:
 
 def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
     """Name the folders that could not be read, but for those that were `told`; all of them."""
-    for folder, reason in jobs.unread.items():
+    for folder, why in jobs.unread.items():
         if folder not in told:
-            log.warning("asr_core transcribe: %s cannot be read: %s.", folder, reason)
+            log.warning("asr_core transcribe: %s cannot be read: %s.", folder, why)
     return set(jobs.unread)
 
 
@@ -222,8 +230,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         log.info("%s, %d rows", recognizer, len(rows))
         results.append(evaluation.evaluate(recognizer, _shown(rows), options.dataset))
     result, baseline = results[-1], results[0] if options.baseline else None
-    for row, reason in result.failed.items():
-        log.warning("%s was left out: %s", row, reason)
+    for row, why in result.failed.items():
+        log.warning("%s was left out: %s", row, why)
     for one in results:
         if one.warning:
             log.warning("%s", one.warning)
@@ -306,7 +314,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OptionError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 def _make_room(path: Path) -> None:
@@ -321,7 +329,7 @@ def _write(path: Path, written: str) -> None:
     try:
         path.write_text(written, encoding="utf-8")
     except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OptionError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 def _module(name: str):

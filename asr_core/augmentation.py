@@ -43,8 +43,7 @@ class Augmentation:
         """A changed copy of `samples`, of another length when its speed is changed."""
         if rng.random() < self.speed:
             samples = change_speed(samples, rng.uniform(*self.factors))
-        # Without this kind nothing is drawn for it, so that the others are as they were before it.
-        if self.voice and rng.random() < self.voice:
+        if rng.random() < self.voice:
             samples = change_voice(samples, self.rate, rng.uniform(*self.factors))
         if rng.random() < self.microphone:
             samples = equalize(samples, self.rate, rng)

@@ -15,7 +15,6 @@ from transformers import AutoProcessor, ProcessorMixin, Wav2Vec2Config, Wav2Vec2
 from asr_core import data, flags, models, preparation, pretrained, training
 from asr_core.frames import Frames
 
-FRAMES = Frames(((400, 320),))  # of wav2vec2-base and of the embedded model
 CLIPS = 32
 EPOCHS = 4  # of learning, for the error rate
 # The guide's half precision is of a kind that does nothing without a GPU.
@@ -51,10 +50,10 @@ class Accuracy:
     after: tuple[tuple[float, float], ...]
 
 
-def measure(rounds: int = 3) -> list[Row]:
+def measure(rounds: int) -> list[Row]:
     """Time both ways in turns; random weights of wav2vec2-base's shape."""
     processor = _processor()
-    clips = _prepare("sample", f"train[:{CLIPS}]", processor)
+    clips = _prepare(data.load("sample", split=f"train[:{CLIPS}]"), processor)
     paces: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds + 1):
@@ -72,7 +71,6 @@ def accuracy(
     dataset: str = "sample",
     test: str = "sample",
     most: int | None = None,
-    epochs: int = EPOCHS,
 ) -> Accuracy:
     """What the embedded model learns from `most` rows of `dataset`, the same ones both ways.
 
@@ -80,13 +78,15 @@ def accuracy(
     the sample, and all that there are in any other.
     """
     processor = _processor()
-    train = _prepare(dataset, "train" if most is None else f"train[:{most}]", processor)
-    tests = _prepare(test, "test" if test == "sample" else "train", processor)
+    some = "train" if most is None else f"train[:{most}]"
+    train = _prepare(data.load(dataset, split=some), processor)
+    tests = data.load(test, split="test" if test == "sample" else "train")
+    tests = _prepare(tests, processor)
     before, after = (0.0, 0.0), []
     with tempfile.TemporaryDirectory() as folder:
         for way in WAYS.values():
             # The learning rate goes its whole course, and not only the beginning of it.
-            course = ["--num_train_epochs", str(epochs)]
+            course = ["--num_train_epochs", str(EPOCHS)]
             course += ["--warmup_steps", str(GUIDE_WARM_UP)] if "guide" in way else []
             trainer = _trainer((*way, *course), folder, processor, train, tests)
             if head == "fresh":
@@ -95,7 +95,7 @@ def accuracy(
             before = _rates(trainer)
             training.run(trainer, None)
             after.append(_rates(trainer))
-    return Accuracy(head, epochs * len(train), len(tests), before, tuple(after))
+    return Accuracy(head, EPOCHS * len(train), len(tests), before, tuple(after))
 
 
 def _rates(trainer: training.CTCTrainer) -> tuple[float, float]:
@@ -110,7 +110,7 @@ def disk() -> tuple[int, int]:
         path = str(Path(folder, "rows.parquet"))
         rows.to_parquet(path)
         rows = datasets.load_dataset("parquet", data_files=path, split="train", cache_dir=folder)
-        prepared = preparation.prepare(rows, _processor(), FRAMES).rows
+        prepared = _prepare(rows, _processor())
         ours = sum(Path(file["filename"]).stat().st_size for file in prepared.cache_files)
         lists = sum(prepared["length"][:]) * np.dtype(np.float32).itemsize
     return int(lists), ours
@@ -143,8 +143,11 @@ def _processor() -> ProcessorMixin:
     return AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
 
 
-def _prepare(name: str, split: str, processor: ProcessorMixin) -> datasets.Dataset:
-    return preparation.prepare(data.load(name, split=split), processor, FRAMES).rows
+def _prepare(rows: datasets.Dataset, processor: ProcessorMixin) -> datasets.Dataset:
+    """Ready for the embedded model, and so for wav2vec2-base, which makes more frames of them."""
+    frames = Frames.of(models.load_config(models.EMBEDDED), processor.feature_extractor)
+    limits = preparation.Limits(longest=flags.Options.longest)
+    return preparation.prepare(rows, processor, frames, limits).rows
 
 
 def _trainer(

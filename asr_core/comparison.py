@@ -6,23 +6,19 @@ from dataclasses import dataclass
 from html import escape
 
 from asr_core.errors import DataError
+from asr_core.phrases import say
 from asr_core.text import Spelling, normalize
 
 DOTTED = "i\u0307"  # small letter of İ in languages that have no other i
+ERRORS = ("substitute", "delete", "insert")  # as jiwer names them
 MOST = 200_000  # characters of both texts: the time it takes grows with their square
-KINDS = {
-    "equal": "equal",
-    "substitute": "substitution",
-    "delete": "deletion",
-    "insert": "insertion",
-}
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Error rates, 0.0 for a perfect transcript, and the two texts as (kind, said, heard).
 
-    `kind` is equal, substitution, deletion or insertion; the word that is missing is "".
+    `kind` is equal, substitute, delete or insert; the word that is missing is "".
     """
 
     wer: float
@@ -38,7 +34,9 @@ def compare(said: str, heard: str) -> Comparison:
 
     Raises DataError without a text, or with more than `MOST` characters.
     """
-    from asr_core import mistakes, scoring
+    import jiwer
+
+    from asr_core import mistakes
 
     if (count := len(said) + len(heard)) > MOST:
         raise DataError(
@@ -48,24 +46,23 @@ def compare(said: str, heard: str) -> Comparison:
     said, heard = normalize(said, Spelling()), normalize(heard, Spelling())
     if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")
-    counted = scoring.compare(0, "", _folded(said), _folded(heard))
+    folded = _folded(said), _folded(heard)
     spoken, written = iter(said.split()), iter(heard.split())  # to be shown as they were
     pairs = tuple(
-        (KINDS[word.kind], next(spoken) if word.said else "", next(written) if word.heard else "")
-        for word in mistakes.align(counted.reference, counted.hypothesis)
+        (word.kind, next(spoken) if word.said else "", next(written) if word.heard else "")
+        for word in mistakes.align(*folded)
     )
-    wer = counted.word_errors / counted.words
-    return Comparison(wer, counted.character_errors / counted.characters, pairs)
+    return Comparison(jiwer.wer(*folded), jiwer.cer(*folded), pairs)
 
 
-def markup(comparison: Comparison, titles: dict[str, str]) -> str:
-    """HTML of the two texts, one above the other; `titles` name each kind for people."""
+def markup(comparison: Comparison, language: str = "en") -> str:
+    """HTML of the two texts, one above the other."""
     cells = []
     for kind, said, heard in comparison.pairs:
         if kind == "equal":
             cells.append(f'<span class="pair">{escape(said)}</span>')
             continue
-        title = escape(titles[kind])
+        title = escape(say(kind, language))
         cells.append(
             f'<span class="pair {kind}" title="{title}">'
             f"<del>{escape(said) or '&nbsp;'}</del><ins>{escape(heard) or '&nbsp;'}</ins></span>"

@@ -54,24 +54,20 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
         if len(set(counts)) == 1:
             rows = {key: [each.inputs[key] for each in batch] for key in batch[0].inputs}
             inputs = {key: torch.cat(row) for key, row in rows.items()}
-            return self.postprocess([self.forward(inputs)])
+            return self.postprocess(self.forward(inputs))
         name = self.model.main_input_name
         inputs = {
             name: pad_sequence([each.inputs[name][0] for each in batch], batch_first=True),
             "attention_mask": torch.arange(max(counts)) < torch.tensor(counts)[:, None],
         }
         with padding.lengths(self.model, counts):
-            outputs = self.postprocess([self.forward(inputs)])
+            outputs = self.postprocess(self.forward(inputs))
         own = map(Frames.of(self.model.config, self.feature_extractor), counts)
         return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
 
     def _forward(self, model_inputs, **_):
-        is_last = model_inputs.pop("is_last", True)
-        wanted = (self.model.main_input_name, "attention_mask")
-        logits = self.model(
-            **{key: model_inputs[key] for key in wanted if key in model_inputs}
-        ).logits
-        return {"is_last": is_last, "emissions": logits.float().log_softmax(dim=-1)}
+        logits = self.model(**model_inputs).logits
+        return {"emissions": logits.float().log_softmax(dim=-1)}
 
     def postprocess(self, model_outputs, **_):
-        return list(model_outputs[0]["emissions"].numpy())
+        return list(model_outputs["emissions"].numpy())

@@ -16,10 +16,10 @@ from asr_core.scoring import (
     Utterance,
     bootstrap,
     character_counts,
-    compare,
     interval,
     rate,
     redrawn,
+    score,
     word_counts,
 )
 
@@ -116,7 +116,7 @@ def evaluate(
             continue
         speaker = str("" if row.get("speaker") is None else row["speaker"])
         hypothesis, name = spell(heard.text), data.row_name(row, index)
-        done.append(compare(index, name, reference, hypothesis, heard.duration, speaker))
+        done.append(score(index, name, reference, hypothesis, heard.duration, speaker))
     seconds = time.perf_counter() - began
     if not done:
         raise DataError(

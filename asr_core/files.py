@@ -1,8 +1,9 @@
-"""Files that are there as a whole or not at all, whenever the disk is full or the power fails."""
+"""Files that are there as a whole or not at all, and for whom files usually are."""
 
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,12 +13,26 @@ from pathlib import Path
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what shall be at `path`: it is moved there at the end, or else it goes.
 
-    Its name is by chance: other machines that write there may number their processes alike.
+    So no full disk or power failure leaves a part of it. Its name is by chance: other machines that
+    write there may number their processes alike.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
+        partial.touch()
+        usual = partial.stat().st_mode
         yield partial
+        partial.chmod(usual)
         partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def share_weights(folder: Path) -> None:
+    """Let those read the weights in a model's folder who may read its configuration.
+
+    safetensors 0.8 writes files that nobody else may read (safetensors #782), so that who serves a
+    model could not load what somebody else has trained.
+    """
+    for path in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", path)

@@ -11,9 +11,7 @@ from asr_core import batch, page
 from asr_core.archive import ENDINGS
 from asr_core.engine import Engine, Wish, gpu
 from asr_core.phrases import say
-from asr_core.transcript_panel import LIVE_REGION
-
-SAVE = "(file) => { if (file) saveFile(file[0], file[1], true); }"
+from asr_core.transcript_panel import LIVE_REGION, SAVE
 
 
 def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
@@ -53,7 +51,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         made = batch.archive(lines)
         if made is None:
             return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
-        return ["transcripts.zip", base64.b64encode(made).decode()], gr.skip()
+        return ["transcripts.zip", base64.b64encode(made).decode(), True], gr.skip()
 
     run = gr.on(
         [files.upload, start.click],

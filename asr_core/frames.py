@@ -11,8 +11,8 @@ from typing import Any
 class Frames:
     """Frames of a model with such `layers`.
 
-    They are (kernel, stride), one after the other, of all that makes its frames fewer than its
-    samples: convolutions over the waveform or mel features, and an adapter behind the encoder.
+    They are the (kernel, stride) of each downsampling layer, in order: convolutions over the
+    waveform or mel features, and an adapter behind the encoder.
     """
 
     layers: tuple[tuple[int, int], ...]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr_core import models, ngrams
-from asr_core.errors import ModelError, OptionError
+from asr_core.errors import ModelError, OptionError, reason
 from asr_core.files import whole
 from asr_core.text import normalize
 
@@ -140,7 +140,7 @@ def wish(options: Options, new: bool) -> str:
 
 def provide(
     model_folder: str | Path, wish: str, transcripts: Iterable[str], texts: Sequence[str] = ()
-) -> LanguageModel | None:
+) -> None:
     """Put a language model into a model's folder, where it is found when the model is loaded.
 
     `wish` is the directory of one that is there, "build" for one of transcripts and text files, or
@@ -149,20 +149,19 @@ def provide(
     output = Path(model_folder, FOLDER)
     if wish == "none":
         shutil.rmtree(output, ignore_errors=True)
-        return None
+        return
     if wish != "build":
-        load(wish)
         if Path(wish).expanduser().resolve() != output.resolve():
             output.mkdir(parents=True, exist_ok=True)
             for name in (NUMBERS, SETTINGS):
                 shutil.copyfile(Path(wish).expanduser() / name, output / name)
-        return load(output)
+        return
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "transcripts.txt")
         said.write_text(
             "\n".join(" ".join((t or "").split()) for t in transcripts), encoding="utf-8"
         )
-        return build([said, *texts], output)
+        build([said, *texts], output)
 
 
 def save_levels(words: Sequence[str], levels: list, folder: Path, about: dict) -> None:
@@ -209,8 +208,7 @@ def _write(path: Path, write: Callable[[Path], Any]) -> None:
         with whole(path) as partial:
             write(partial)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{path} cannot be written: {reason}.") from error
+        raise OptionError(f"{path} cannot be written: {reason(error)}.") from error
 
 
 def load(folder: str | Path) -> LanguageModel:

@@ -23,14 +23,14 @@ import soundfile as sf
 from asr_core import audio, page, text
 from asr_core.engine import Engine
 from asr_core.errors import AudioError, DataError, OptionError
-from asr_core.frames import Frames
+from asr_core.flags import Options
 from asr_core.models import EMBEDDED
 
 LEAST = 6  # recordings to begin with
 HELD_OUT = 3  # every third recording is not learnt but measured on
 REPEATS = 4  # times that each sentence is learnt for once of each of the sample's
 RATE = 16_000  # Hz, of recordings as they are kept
-LONGEST = 20.0  # seconds, as `train.py` leaves out what is longer
+LONGEST = Options.longest  # seconds: `train.py` leaves out what is longer
 # The preset is for the small embedded model. A large one knows more, learns in smaller steps, and
 # would not be done within minutes if it were shown the sample as well.
 LARGE = "--freeze feature_encoder --learning_rate 5e-5 --num_train_epochs 5".split()
@@ -93,9 +93,7 @@ class Lesson:
                 "The model has no letter of this sentence: write it in the model's language, and "
                 "numbers as words."
             )
-        config, extractor = recognizer.pipeline.model.config, recognizer.processor.feature_extractor
-        frames = Frames.of(config, extractor)
-        if text.frames_needed(labels) > frames(samples * recognizer.rate // RATE):
+        if text.frames_needed(labels) > recognizer.frames(samples * recognizer.rate // RATE):
             raise DataError(
                 f"The sentence is too long for a recording of {samples / RATE:.1f} s: write down "
                 "only what is said in it."

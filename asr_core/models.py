@@ -164,7 +164,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
             f"'{name}' has no trained CTC head yet: fine-tune it first with "
             f"`python train.py --model {name}`."
         )
-    where = locate(name)
+    where = config.name_or_path  # as `locate` found it
     _no_weights_bar()
     implementation = hardware.attention
     if implementation == "eager":  # the plain way, but in slices: for inference only

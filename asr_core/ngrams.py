@@ -1,4 +1,4 @@
-"""Text -> n-grams: counted, smoothed, pruned to a size. Only numpy, and no more memory than needed.
+"""Text -> n-grams: counted, smoothed, pruned to a size, with numpy and no more memory than needed.
 
 Interpolated modified Kneser-Ney (Chen & Goodman, 1998, https://dash.harvard.edu/handle/1/25104739)
 as `lmplz` of kenlm computes it, then the weighted difference pruning of Seymore & Rosenfeld (1996):

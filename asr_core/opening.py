@@ -10,7 +10,8 @@ from pathlib import Path
 
 from asr_core.phrases import PHRASES
 
-SCRIPT = Path(__file__).parent / "assets" / "opening.js"
+ASSETS = Path(__file__).parent / "assets"
+SCRIPT = ASSETS / "opening.js"
 TEMPLATES = ("frontend/index.html", "frontend/share.html")
 
 

@@ -212,16 +212,14 @@ def compare(transcript: Transcript | None, said: str | None, language: str = "en
         compared = comparison.compare(said or "", transcript.text)
     except AsrError as error:
         return notice("problem", complaint(error, language))
-    kinds = ("substitution", "deletion", "insertion")
-    titles = {kind: say(kind, language) for kind in kinds}
     rates = say(
         "compared",
         language,
         wer=f"{compared.wer:.1%}",
         cer=f"{compared.cer:.1%}",
-        **{kind: compared.count(kind) for kind in kinds},
+        **{kind: compared.count(kind) for kind in comparison.ERRORS},
     )
-    return notice("done", rates) + comparison.markup(compared, titles)
+    return notice("done", rates) + comparison.markup(compared, language)
 
 
 def notice(kind: str, text: str, extra: str = "") -> str:

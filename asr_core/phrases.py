@@ -53,12 +53,12 @@ ENGLISH = {
     "compare_info": "Write or paste what was really said. Case and punctuation do not count.",
     "compare_button": "Compare",
     "compared": (
-        "Word error rate {wer}, character error rate {cer}: {substitution} wrong, "
-        "{deletion} missed, {insertion} made up."
+        "Word error rate {wer}, character error rate {cer}: {substitute} wrong, "
+        "{delete} missed, {insert} made up."
     ),
-    "substitution": "wrong: said above, heard below",
-    "deletion": "missed",
-    "insertion": "made up",
+    "substitute": "wrong: said above, heard below",
+    "delete": "missed",
+    "insert": "made up",
     "choose_model": "Model",
     "default_model": "Standard",
     "wishes": "Words and names to favour",
@@ -178,12 +178,11 @@ KOREAN = {
     "compare_info": "실제로 한 말을 적거나 붙여 넣으세요. 대소문자와 문장 부호는 따지지 않습니다.",
     "compare_button": "견주기",
     "compared": (
-        "낱말 오류율 {wer}, 글자 오류율 {cer}: 틀림 {substitution}, "
-        "빠짐 {deletion}, 덧붙음 {insertion}."
+        "낱말 오류율 {wer}, 글자 오류율 {cer}: 틀림 {substitute}, 빠짐 {delete}, 덧붙음 {insert}."
     ),
-    "substitution": "틀림: 위는 한 말, 아래는 들은 말",
-    "deletion": "빠짐",
-    "insertion": "덧붙음",
+    "substitute": "틀림: 위는 한 말, 아래는 들은 말",
+    "delete": "빠짐",
+    "insert": "덧붙음",
     "choose_model": "모델",
     "default_model": "기본",
     "wishes": "자주 나올 낱말과 이름",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -35,7 +36,7 @@ class Limits:
     """Seconds of audio that a row must have."""
 
     shortest: float = audio.SHORTEST
-    longest: float = 30.0
+    longest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,6 @@ def prepare(
     processor: Any,
     frames: Any,
     limits: Limits | None = None,
-    spelling: text.Spelling | None = None,
     num_proc: int | None = None,
     part: str = "dataset",
     new_vocabulary: bool = False,
@@ -139,7 +139,7 @@ def prepare(
     labels than frames) are left out with their names. Raises DataError when none is left, which
     calls the rows `part` and says what helps, unless the vocabulary was made from the data already.
     """
-    spelling = spelling or text.Spelling.of(processor.tokenizer)
+    spelling = text.Spelling.of(processor.tokenizer)
     transcripts = [text.normalize(t or "", spelling) for t in rows["transcription"]]
     missing = text.unknown(transcripts, processor.tokenizer)
 

@@ -22,13 +22,12 @@ from transformers import (
 )
 
 from asr_core import models, text
+from asr_core.augmentation import Augmentation
 from asr_core.errors import ModelError, first_line
 from asr_core.flags import Options
 from asr_core.frames import Frames
 
 log = logging.getLogger(__name__)
-
-FASTER = 1.2  # times its speed may an utterance become by `augmentation`
 
 
 def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[ProcessorMixin, bool]:
@@ -39,8 +38,13 @@ def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[Proces
     where = models.locate(options.model)
     if options.vocabulary != "data":
         try:
-            processor = AutoProcessor.from_pretrained(where)
+            processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
         except (OSError, ValueError, TypeError) as error:
+            if "trust_remote_code" in str(error):
+                raise ModelError(
+                    f"'{options.model}' wants its author's code to be run, which is never done "
+                    "here: choose another model."
+                ) from error
             if options.vocabulary == "model":
                 raise ModelError(f"'{options.model}' has no tokenizer: {error}") from error
             log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
@@ -69,7 +73,7 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
         path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(str(path))
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(where)
+        extractor = AutoFeatureExtractor.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"'{options.model}' does not say how it takes sound, a preprocessor_config.json is "
@@ -88,7 +92,7 @@ def load_model(
     A head that was trained for other characters starts anew, even if it has as many.
     """
     config = models.load_config(options.model)
-    where = models.locate(options.model)
+    where = config.name_or_path  # as `models.locate` found it
     trained = any(str(made).endswith("CTC") for made in config.architectures or [])
     fresh = new_vocabulary or not trained or _widest(processor.tokenizer) >= config.vocab_size
     configure(config, options, processor)
@@ -101,6 +105,7 @@ def load_model(
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             use_safetensors=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"'{options.model}' cannot be loaded: {first_line(error)}") from error
@@ -161,4 +166,5 @@ def shortest(config: PreTrainedConfig, processor: ProcessorMixin) -> float:
     extractor = processor.feature_extractor
     heard = Frames.of(config, extractor, adapter=False)  # which are masked
     samples = heard.samples(config.mask_time_length + 1)
-    return math.ceil(100 * FASTER * samples / extractor.sampling_rate) / 100
+    # In full hundredths, as `augmentation` may make it faster and drop a sample by rounding.
+    return math.ceil(100 * Augmentation.factors[1] * samples / extractor.sampling_rate) / 100

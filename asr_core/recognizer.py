@@ -30,6 +30,7 @@ from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AsrError, AudioError, ModelError, first_line
 from asr_core.frames import Frames
+from asr_core.language_model import find
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
@@ -37,7 +38,6 @@ from asr_core.turns import Turns, all_cores
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
-    from asr_core.language_model import LanguageModel
     from asr_core.live import LiveSession
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
 WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
-LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: they fill batches, and all would end at last
+LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 
 
@@ -81,17 +81,13 @@ class Recognizer:
             pipeline_class=EmissionPipeline,
         )
         self.rate = int(self.processor.feature_extractor.sampling_rate)
-        frames = Frames.of(loaded.config, self.processor.feature_extractor)
+        self.frames = Frames.of(loaded.config, self.processor.feature_extractor)
         waveform = loaded.main_input_name == "input_values"
         # A single frame of mel features has no deviation to be divided by.
-        self.hop, self.field = frames.hop, frames.samples(1 if waveform else 2)
+        self.hop, self.field = self.frames.hop, self.frames.samples(1 if waveform else 2)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         self._turns = self._shared_turns(loaded)
-        self.language_model: LanguageModel | None = None
-        if language_model != "none":
-            from asr_core.language_model import find
-
-            self.language_model = find(model, language_model)
+        self.language_model = find(model, language_model)
         self._vocabulary = self._known(hotwords)
 
     def _shared_turns(self, model) -> Turns:

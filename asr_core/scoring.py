@@ -27,7 +27,7 @@ class Utterance:
     characters: int
 
 
-def compare(
+def score(
     index: int,
     name: str,
     reference: str,
@@ -58,18 +58,18 @@ def rate(counts: Sequence[tuple[int, int]]) -> float:
     return float(errors / lengths)
 
 
-def bootstrap(counts: Sequence[tuple[int, int]], draws: int = DRAWS) -> tuple[float, float]:
+def bootstrap(counts: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """The interval that holds 95 % of the rates of redrawn test sets (Bisani and Ney, 2004)."""
-    sums = redrawn(np.asarray(counts), draws)
+    sums = redrawn(np.asarray(counts))
     return interval(sums[:, 0] / sums[:, 1])
 
 
-def redrawn(counts: np.ndarray, draws: int = DRAWS) -> np.ndarray:
-    """Sums over `draws` test sets of the same size, drawn with replacement: (draws, columns)."""
+def redrawn(counts: np.ndarray) -> np.ndarray:
+    """Sums over `DRAWS` test sets of the same size, drawn with replacement: (draws, columns)."""
     generator = np.random.default_rng(0)
     size = len(counts)
     # One draw after another: all at once, a set of 100,000 rows would fill the memory.
-    draw = (counts[generator.integers(size, size=size)].sum(axis=0) for _ in range(draws))
+    draw = (counts[generator.integers(size, size=size)].sum(axis=0) for _ in range(DRAWS))
     return np.stack(list(draw))
 
 

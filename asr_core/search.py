@@ -40,7 +40,7 @@ OUTSIDE = -1  # of the trie: the word being spelt is not in it
 EMPTY = -1  # state of the n-grams that remembers no word
 SPACE = -1  # among the letters of a column: a word ends or begins
 NEVER = -1e30  # log-probability of the impossible
-WORD = 6.0  # what the words before can at most add to the score that was hoped for of a word
+WORD = 6.0  # how much the words before may raise a word's score above its unigram look-ahead
 
 
 class Ngrams(NamedTuple):

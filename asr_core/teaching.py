@@ -211,13 +211,12 @@ def _compare(lesson: Lesson, test: list[page.Sample], language: str) -> tuple[st
         "cer_before": f"{before.cer:.0%}",
         "cer_after": f"{after.cer:.0%}",
     }
-    titles = {kind: say(kind, language) for kind in ("substitution", "deletion", "insertion")}
     items = []
     for old, new in zip(before.rows, after.rows, strict=True):
         items.append(f"<li>{escape(test[old.index].sentence)}<dl>")
         for phrase, row in (("teach_before", old), ("teach_after", new)):
             compared = comparison.compare(row.reference, row.hypothesis)
-            marked = comparison.markup(compared, titles)
+            marked = comparison.markup(compared, language)
             items.append(f"<dt>{say(phrase, language)}</dt><dd>{marked}</dd>")
         items.append("</dl></li>")
     said = say("teach_done", language, count=len(test), **rates) + " " + say(key, language)

@@ -29,6 +29,7 @@ from asr_core import augmentation, data, metrics, models, pictures, preparation,
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError, first_line
 from asr_core.evaluation import Evaluation, evaluate
+from asr_core.files import share_weights
 from asr_core.flags import Options
 from asr_core.resuming import last_checkpoint
 from asr_core.watch import Diary, Interruption, Patience, Watch
@@ -306,7 +307,7 @@ def compare(
     return None if fresh else measure(options.model), measure(str(folder))
 
 
-def save(trainer: CTCTrainer, options: Options) -> Path:
+def save(trainer: CTCTrainer, options: Options) -> None:
     """Model and processor in the output folder, with the configuration and the course of it.
 
     Raises ModelError when the disk is full.
@@ -314,13 +315,14 @@ def save(trainer: CTCTrainer, options: Options) -> Path:
     folder = Path(trainer.args.output_dir)
     with _writing(folder, "The model was not saved"):
         trainer.save_model()
+        if trainer.args.should_save:
+            share_weights(folder)
         trainer.accelerator.wait_for_everyone()  # with `torchrun`, before anybody reads it
         trainer.processing_class.save_pretrained(folder)
         record = {**asdict(options), **trainer.args.to_sanitized_dict()}
         history = trainer.state.log_history
         _write(folder / "training.json", {"configuration": record, "history": history})
         pictures.draw_training(history, folder / "training.png")
-    return folder
 
 
 def _write(path: Path, value: Any) -> None:

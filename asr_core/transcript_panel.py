@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
 from asr_core import page
+from asr_core.opening import ASSETS
 from asr_core.phrases import say
 from asr_core.subtitles import FORMATS
 from asr_core.transcript import Transcript
-
-ASSETS = Path(__file__).parent / "assets"
 
 # `${}` is JavaScript. Nothing a visitor brings may go through gradio's other syntax, double braces:
 # that would become part of the program.

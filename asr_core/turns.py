@@ -46,7 +46,7 @@ class Turns:
     def ahead(self, work: Callable, items: Iterable) -> Iterator:
         """What `work`, which takes turns, makes of each item, in order.
 
-        The next ones are begun early while there is room, which others who come take first.
+        Up to `early` of them are begun before they are asked for; other callers go first.
         """
         if self.early < 2:
             yield from map(work, items)

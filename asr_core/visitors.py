@@ -101,10 +101,10 @@ def drop_broken_uploads() -> None:
 
 
 def forget_in_time(holder: StateHolder, keep: float) -> None:
-    """From now on, `forget` what was not used for `keep` seconds, and the least where it is full.
+    """From now on, `forget` what was not used for `keep` seconds, and make room with care.
 
-    gradio would forget the session that was not used for longest, perhaps a tab's, when somebody
-    calls as often as it remembers sessions; and not end a lesson in it.
+    When its table is full, gradio evicts the session that was not used for longest, perhaps one
+    whose tab is open, and runs no delete callbacks. Here one without state goes first, if any.
     """
     _repeat(EMPTY / 6, lambda: forget(holder, keep))
     update = holder.update

@@ -190,7 +190,7 @@ def test_how_right_it_is(visit, tmp_path):
     fold.locator("textarea").fill(f"xylophone {said}")
     fold.get_by_role("button", name="Compare", exact=True).click()
     fold.get_by_text("0 wrong, 1 missed, 0 made up").wait_for()
-    assert fold.locator(".pair.deletion").inner_text().strip() == "xylophone"
+    assert fold.locator(".pair.delete").inner_text().strip() == "xylophone"
 
 
 def test_comparing_with_nothing(visit, tmp_path):

@@ -10,6 +10,8 @@ from tiny import processor, wav2vec2
 
 from asr_core import Recognizer, models
 from asr_core.errors import AsrError, ModelError, OptionError
+from asr_core.flags import parse
+from asr_core.pretrained import load_processor
 
 
 @pytest.fixture
@@ -111,6 +113,22 @@ def test_code_that_comes_with_a_model_is_not_run(copy):
     config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForCTC": "evil.Model"}
     (copy / "config.json").write_text(json.dumps(config))
     assert "cannot be read" in refusal(copy)
+
+
+def test_code_that_comes_with_a_processor_is_not_run_to_fine_tune(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # to whatever a library asks
+    (copy / "evil.py").write_text("raise SystemExit('code of the model was run')")
+    config = json.loads((copy / "processor_config.json").read_text())
+    config |= {"processor_class": "Evil", "auto_map": {"AutoProcessor": "evil.Evil"}}
+    (copy / "processor_config.json").write_text(json.dumps(config))
+    for vocabulary in ("auto", "data"):
+        flags = f"--model {copy} --output_dir {tmp_path / 'out'} --vocabulary {vocabulary}"
+        options, _ = parse(flags.split())
+        if vocabulary == "auto":
+            with pytest.raises(ModelError, match="wants its author's code to be run"):
+                load_processor(options, ["HELLO"])
+        else:
+            load_processor(options, ["HELLO"])
 
 
 @pytest.mark.parametrize(

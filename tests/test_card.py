@@ -14,12 +14,12 @@ from huggingface_hub import ModelCard
 from asr_core import card, report
 from asr_core.evaluation import Evaluation
 from asr_core.flags import parse
-from asr_core.scoring import Utterance, bootstrap, compare, rate
+from asr_core.scoring import Utterance, bootstrap, rate, score
 
 
 def evaluated(model: str, *pairs: tuple[str, str], failed: dict | None = None) -> Evaluation:
     rows: list[Utterance] = [
-        compare(i, f"private-{i}.wav", said, heard, 3.0) for i, (said, heard) in enumerate(pairs)
+        score(i, f"private-{i}.wav", said, heard, 3.0) for i, (said, heard) in enumerate(pairs)
     ]
     words = [(row.word_errors, row.words) for row in rows]
     characters = [(row.character_errors, row.characters) for row in rows]

@@ -20,7 +20,7 @@ from transformers import AutoProcessor
 import asr_core.__main__ as commands
 from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
-from asr_core.scoring import bootstrap, compare
+from asr_core.scoring import bootstrap, score
 
 SAID = [row[1] for row in recordings.ROWS]
 
@@ -194,11 +194,11 @@ def test_a_real_recognizer_hears_several_at_a_time_and_loses_no_order(monkeypatc
 
 def test_the_most_frequent_confusions_come_first():
     rows = [
-        compare(0, "0", "A B C", "A X C"),
-        compare(1, "1", "A B D", "A X Y"),
-        compare(2, "2", "E F G", "E G"),
-        compare(3, "3", "H I", "H UM I"),
-        compare(4, "4", "H I", "UM H UM I"),
+        score(0, "0", "A B C", "A X C"),
+        score(1, "1", "A B D", "A X Y"),
+        score(2, "2", "E F G", "E G"),
+        score(3, "3", "H I", "H UM I"),
+        score(4, "4", "H I", "UM H UM I"),
     ]
     found = mistakes.confusions(rows)
     assert found.substitutions == (("B", "X", 2), ("D", "Y", 1))
@@ -209,10 +209,10 @@ def test_the_most_frequent_confusions_come_first():
 
 def test_the_worst_utterance_has_the_largest_share_of_wrong_words():
     rows = [
-        compare(0, "long", "A B C D E F", "A B C X Y F"),  # a third
-        compare(1, "short", "YES", "NO"),  # all of it
-        compare(2, "right", "YES", "YES"),
-        compare(3, "close", "YES", "YET"),  # all of it, but nearly right
+        score(0, "long", "A B C D E F", "A B C X Y F"),  # a third
+        score(1, "short", "YES", "NO"),  # all of it
+        score(2, "right", "YES", "YES"),
+        score(3, "close", "YES", "YET"),  # all of it, but nearly right
     ]
     assert [row.name for row in mistakes.worst(rows)] == ["short", "close", "long", "right"]
 
@@ -230,7 +230,7 @@ def test_groups_by_duration_and_by_speaker_hold_every_utterance(tuned):
         ("ann", 3),  # three of eleven
     ]
     assert speakers[0].wer == pytest.approx(3 / 6)
-    assert mistakes.by_speaker([compare(0, "a", "A", "A")]) == []
+    assert mistakes.by_speaker([score(0, "a", "A", "A")]) == []
 
 
 def test_json_holds_every_number(baseline, tuned):

@@ -123,6 +123,10 @@ def test_a_saved_model_is_the_same_when_loaded(text, tmp_path):
     built = language_model.build([text], tmp_path / "lm")
     loaded = language_model.load(tmp_path / "lm")
     assert loaded.log_probability("my bank is lost") == built.log_probability("my bank is lost")
+    (rights,) = {path.stat().st_mode for path in (tmp_path / "lm").iterdir()}
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert rights == usual.stat().st_mode
 
 
 def test_tuned_weights_are_stored_beside_the_ngrams(text, tmp_path):
@@ -346,7 +350,7 @@ def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.write_text", full)
-        with pytest.raises(OptionError, match=r"language_model\.json cannot be written: No space"):
+        with pytest.raises(OptionError, match=r"language_model\.json cannot be written: no space"):
             language_model.save_weights(tmp_path / "lm", language_model.Weights(alpha=0.9))
 
     def broken(tensors, path):
@@ -354,7 +358,7 @@ def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monk
 
     with monkeypatch.context() as patch:
         patch.setattr("safetensors.numpy.save_file", broken)
-        with pytest.raises(OptionError, match=r"ngrams\.safetensors cannot be written: I/O error"):
+        with pytest.raises(OptionError, match=r"ngrams\.safetensors cannot be written: i/o error"):
             language_model.build([text], tmp_path / "lm", order=2)
     assert language_model.load(tmp_path / "lm").weights == built.weights
     assert len([*(tmp_path / "lm").iterdir()]) == 2

@@ -14,6 +14,7 @@ from transformers import AutoModelForCTC, AutoProcessor
 
 import train
 from asr_core import pretrained, text
+from asr_core.augmentation import Augmentation
 from asr_core.errors import ModelError
 from asr_core.flags import parse
 from asr_core.models import EMBEDDED_FOLDER
@@ -113,7 +114,7 @@ def test_what_is_shorter_than_a_mask_is_left_out(adapter, tmp_path):
     least = pretrained.shortest(model.config, processor)
     assert 0.2 < least < 0.3
     model.train()
-    for seconds, masked in ((least / pretrained.FASTER, True), (0.15, False)):
+    for seconds, masked in ((least / Augmentation.factors[1], True), (0.15, False)):
         sound = torch.zeros(1, int(16_000 * seconds))
         labels = torch.tensor([[5]])
         with nullcontext() if masked else pytest.raises(ValueError, match="mask_length"):

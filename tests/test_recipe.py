@@ -121,6 +121,28 @@ def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):
     assert "is no model that this made" in capsys.readouterr().err
 
 
+def test_the_language_model_is_counted_from_text_but_for_what_is_measured_on(corpora, tmp_path):
+    from asr_core import language_model
+    from asr_core.recipe import __main__ as recipe
+
+    text, speech = tmp_path / "text", tmp_path / "speech"
+    for folder in (text, speech):
+        folder.mkdir()
+    with lzma.open(text / "banking77_train.txt.xz", "wt", encoding="utf-8") as file:
+        file.write("Dr. Kim pays 21 bills\nPlease show me the secret door\n" * 3)
+    secret = pa.table({"transcription": ["SHOW ME THE SECRET DOOR"]})
+    pq.write_table(secret, speech / "wuw_dev.parquet")
+    for name in ("speechocean762", "wuw"):
+        pq.write_table(
+            pa.table({"transcription": ["HELLO"] * 10}), speech / f"{name}_train.parquet"
+        )
+    flags = ["--text", str(text), "--speech", str(speech), "--output", str(tmp_path / "lm")]
+    assert recipe.main(["language-model", *flags]) == 0
+    words = set(language_model.load(tmp_path / "lm").words)
+    assert words > {"doctor", "kim", "pays", "twenty", "one", "bills", "hello"}
+    assert "secret" not in words
+
+
 @pytest.mark.parametrize("arguments", ["export --checkpoint", "average --output out"])
 def test_a_recipe_names_a_folder_that_is_not_there(arguments, tmp_path, capsys):
     from asr_core.recipe import __main__ as recipe

@@ -85,6 +85,8 @@ def test_two_steps_save_and_transcribe(kind, tmp_path):
     assert losses and losses[-1] > 0
     _frames_of_padding_say_nothing(trainer)
     training.save(trainer, options)
+    weights, settings = folder / "model.safetensors", folder / "config.json"
+    assert weights.stat().st_mode == settings.stat().st_mode  # who may read one may read both
 
     recognizer = Recognizer(str(folder))
     transcript = recognizer.transcribe(data.row_source(prepared.rows[0]))

@@ -1,4 +1,4 @@
-"""`python -m asr_core.recipe COMMAND`: make the speech, the model, the sample."""
+"""`python -m asr_core.recipe COMMAND`: make speech, models, the sample."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from asr_core import recipe
 from asr_core.data import SAMPLE_FOLDER
 from asr_core.errors import AsrError, sentence
 from asr_core.models import EMBEDDED_FOLDER
+from asr_core.recipe.settings import Recipe
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,8 +53,6 @@ def main(argv: list[str] | None = None) -> int:
         help="Moonshine tiny as for --moonshine, or the teacher.safetensors of an earlier run, to "
         "learn along and teach the model",
     )
-    from asr_core.recipe.settings import Recipe
-
     for field in dataclasses.fields(Recipe):
         train.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
 
@@ -67,13 +66,18 @@ def main(argv: list[str] | None = None) -> int:
     mean.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     mean.add_argument("--output", type=Path, required=True)
 
+    words = commands.add_parser("language-model", help="count the embedded language model anew")
+    words.add_argument("--text", type=Path, required=True, help="folder of *.txt.xz")
+    words.add_argument("--speech", type=Path, required=True, help="folder of *.parquet")
+    words.add_argument("--output", type=Path, required=True)
+
     sample = commands.add_parser("sample", help="speak the embedded data set anew")
     sample.add_argument("--output", type=Path, default=SAMPLE_FOLDER)
 
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        _run(options, Recipe)
+        _run(options)
     except (AsrError, OSError) as error:
         print(f"recipe: {sentence(error)}", file=sys.stderr)
         return 1
@@ -83,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace, settings: type) -> None:
+def _run(options: argparse.Namespace) -> None:
     if options.command == "synthesize":
         from asr_core.recipe.synthesize import synthesize
 
@@ -99,9 +103,9 @@ def _run(options: argparse.Namespace, settings: type) -> None:
     elif options.command == "pretrain":
         from asr_core.recipe.pretrain import pretrain
 
-        names = [field.name for field in dataclasses.fields(settings)]
+        names = [field.name for field in dataclasses.fields(Recipe)]
         pretrain(
-            settings(**{name: getattr(options, name) for name in names}),
+            Recipe(**{name: getattr(options, name) for name in names}),
             options.speech,
             options.synthetic,
             options.noise,
@@ -118,6 +122,10 @@ def _run(options: argparse.Namespace, settings: type) -> None:
         from asr_core.recipe.pretrain import average
 
         average(options.models, options.output)
+    elif options.command == "language-model":
+        from asr_core.recipe.language import make_language_model
+
+        make_language_model(options.text, options.speech, options.output)
     else:
         from asr_core.recipe.sample import make_sample
 

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from transformers import Wav2Vec2ForCTC
 
 from asr_core.errors import OptionError
+from asr_core.files import whole
 from asr_core.recipe import waves
 from asr_core.recipe.batches import SAMPLE_RATE, Batches
 from asr_core.recipe.plans import LENGTHS, Plan, Plans, coming
@@ -233,9 +234,8 @@ class Training:
         state = self.weights.optimizer.state[self.weights.whole]
         kept = {"weights": self.weights.whole.detach(), **state}
         numbers = torch.tensor([self.step, self.seconds], dtype=torch.double)
-        partial = self.path.with_suffix(".partial")
-        save_file({**kept, "numbers": numbers}, partial)
-        partial.rename(self.path)
+        with whole(self.path) as partial:
+            save_file({**kept, "numbers": numbers}, partial)
 
     def _load(self) -> None:
         """The last state; without one, an optimizer that has seen nothing but the recordings."""

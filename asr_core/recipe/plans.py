@@ -81,14 +81,9 @@ def coming(plans: Plans, first: int) -> Iterator[Plan]:
         sampler=itertools.count(first),
         num_workers=max(1, len(os.sched_getaffinity(0)) // 2),
         prefetch_factor=16,
-        collate_fn=_as_it_is,
         worker_init_fn=_go_on,
     )
     return iter(loader)
-
-
-def _as_it_is(plan: Plan) -> Plan:
-    return plan
 
 
 def _go_on(worker: int) -> None:

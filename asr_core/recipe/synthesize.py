@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import soundfile as sf
 
 from asr_core.errors import DataError
+from asr_core.files import whole
 from asr_core.recipe import accents, voices
 from asr_core.recipe.kokoro import Kokoro
 
@@ -96,9 +97,8 @@ def shard(seed: int, texts: dict[str, list[str]], path: Path, speakers=voices) -
                 "duration": duration,
             }
         )
-    partial = path.with_suffix(".partial")
-    pq.write_table(pa.Table.from_pylist(rows), partial, compression="NONE")
-    partial.rename(path)
+    with whole(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows), partial, compression="NONE")
     return seconds
 
 
@@ -137,17 +137,18 @@ def synthesize(
 
 
 _texts: dict[str, list[str]] = {}
-_speakers: dict[str, object] = {"": voices}
+_speakers: object = voices
 
 
 def _adopt(texts: dict[str, list[str]], kokoro: Path | None, accented: bool) -> None:
+    global _speakers
     _texts.update(texts)
     if kokoro or accented:
-        _speakers[""] = Kokoro(kokoro, accented) if kokoro else accents
+        _speakers = Kokoro(kokoro, accented) if kokoro else accents
 
 
 def _shard(job: tuple[int, Path]) -> float:
     seed, path = job
     if path.exists():
         return sum(pq.read_table(path, columns=["duration"])["duration"].to_pylist())
-    return shard(seed, _texts, path, _speakers[""])
+    return shard(seed, _texts, path, _speakers)

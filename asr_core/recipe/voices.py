@@ -37,7 +37,7 @@ SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 class Voice:
     """One speaker of one engine; `speed` 1.0 and `pitch` 1.0 are the engine's own."""
 
-    engine: str  # one of `SHARES`
+    engine: str  # one of `SHARES`, or "kokoro"
     name: str
     speed: float = 1.0
     pitch: float = 1.0
