@@ -2,7 +2,7 @@
 
     python app.py [--model M] [--host H] [--port P] [--share]
 
-Layout and wiring only; what the page does is in `asr_core/page.py`.
+The page's layout, and serving it; what the page does is in `asr_core/page.py`.
 """
 
 import argparse
