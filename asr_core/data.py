@@ -1,4 +1,4 @@
-"""Datasets of any form -> rows of (audio, transcription), and the parts to learn from and measure on.
+"""Datasets of any form -> rows of (audio, transcription), in the parts to learn and measure on.
 
 A dataset is named by an id of the Hub, a folder with `metadata.csv` or `metadata.jsonl`, a `.csv`,
 `.tsv`, `.jsonl` or `.parquet` file, or `sample`, the one that comes with this package. Recordings
