@@ -51,8 +51,13 @@ def edited(transcript: Transcript, text: str) -> Transcript:
     else:
         for first, after in fresh:
             _ease(words, least, first, after, transcript.duration)
-    words = [replace(word, space=space) for word, (_, space) in zip(words, parts, strict=True)]
-    return replace(transcript, words=tuple(words))
+    return replace(
+        transcript,
+        words=tuple(
+            replace(word, start=round(word.start, 3), end=round(word.end, 3), space=space)
+            for word, (_, space) in zip(words, parts, strict=True)
+        ),
+    )
 
 
 def _blocks(old: list[str], new: list[str]) -> Iterator[tuple[bool, int, int, int, int]]:

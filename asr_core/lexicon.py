@@ -56,7 +56,12 @@ class Vocabulary:
         hotword cannot be spelt.
         """
         spelt = "".join(alphabet.tokens)
-        fold = partial(_fold, dotless=is_turkic(spelt), eszett="ß" in spelt.lower())
+        fold = partial(
+            _fold,
+            dotless=is_turkic(spelt),
+            eszett="ß" in spelt.lower(),
+            typed=not set(spelt).isdisjoint(TYPED.values()),
+        )
         letters = {c: i for i, c in enumerate(sorted(set(fold("".join(alphabet.tokens))) - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
@@ -111,15 +116,17 @@ def _missing(word: str, fold: Callable[[str], str], letters: Container[str]) -> 
     return [c for c in dict.fromkeys(word) if any(part not in letters for part in fold(c))]
 
 
-def _fold(text: str, dotless: bool, eszett: bool) -> str:
-    """Letters without case or place in a word; Hangul as typed, however the alphabet writes it.
+def _fold(text: str, dotless: bool, eszett: bool, typed: bool) -> str:
+    """Letters without case or place in a word; Hangul as jamo, however the alphabet writes them.
 
-    Without `eszett`, ß is ss, as capitals have it.
+    Without `eszett`, ß is ss, as capitals have it; `typed`, jamo are as people type them.
     """
     text = lowered(text, dotless).replace("ς", "σ").translate(APOSTROPHES)
     if not eszett:
         text = text.replace("ß", "ss")
-    return text if text.isascii() else unicodedata.normalize("NFD", text).translate(TYPED)
+    if not text.isascii():
+        text = unicodedata.normalize("NFD", text)
+    return text.translate(TYPED) if typed else text
 
 
 def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:

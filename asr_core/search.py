@@ -3,7 +3,7 @@
 Prefix search for CTC (Graves, 2012, section 7.5; Hannun et al., 2014, https://arxiv.org/abs/1408.2873)
 with a back-off n-gram over words, a letter trie that looks ahead to the best word still possible
 (Ortmanns et al., 1996), words outside the trie, and recombination of hypotheses that differ only in
-what no longer matters.
+what no longer matters, and in how much of their score ends in a blank, which hardly does.
 
 Both the trie of letters and the n-grams are one structure: nodes in breadth-first order, so that
 the children of node i are the sorted slice first[i]:first[i + 1].

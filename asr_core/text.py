@@ -34,6 +34,8 @@ TYPED = {
     code: unicodedata.lookup("HANGUL LETTER " + unicodedata.name(chr(code)).split(" ", 2)[2])
     for code in (*_INITIALS, *_VOWELS, *_FINALS)
 }
+# What NFKC makes of two that no syllable begins with.
+TYPED |= {ord(unicodedata.normalize("NFKC", c)): c for c in "ㅀㅄ"}
 _INITIAL, _VOWEL, _FINAL = (
     {TYPED[code]: chr(code) for code in codes} for codes in (_INITIALS, _VOWELS, _FINALS)
 )
@@ -118,8 +120,9 @@ def _own(characters: set[str]) -> tuple[tuple[str, str], ...]:
         if c in characters and form != c and form not in characters:
             own.setdefault(form, c)
     for c in map(chr, _ACCENTED):
-        if c not in characters and (parts := _parts(c, characters)):
-            own.setdefault(unicodedata.normalize("NFC", c), parts)
+        form = unicodedata.normalize("NFC", c)
+        if form not in characters and (parts := _parts(form, characters)):
+            own.setdefault(form, parts)
     own.update((chr(code), typed) for code, typed in TYPED.items() if typed in characters)
     return tuple(own.items())
 
@@ -141,7 +144,7 @@ def normalize(text: str, spelling: Spelling) -> str:
     letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners),
     those that choose between pictures of one character, and marks that stand on no letter.
     """
-    text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES))
+    text = unicodedata.normalize("NFKC", text.replace(ACUTE, "'")).translate(APOSTROPHES)
     text = text.translate(SELECTORS).replace(TATWEEL, "")
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
@@ -153,13 +156,14 @@ def normalize(text: str, spelling: Spelling) -> str:
         )
     else:
         text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    text = "".join(c for before, c in itertools.pairwise(" " + text) if not _is_lone(before, c))
+    text = _without_lone_marks(text)
     if spelling.case == "lower":
         text = lowered(text, spelling.dotless)
     elif spelling.case == "upper":
         if spelling.dotless:
             text = text.replace("i", "İ")
         text = text.upper()
+    text = unicodedata.normalize("NFC", text)  # without signs between, and in capitals
     if spelling.hangul == "jamo":
         text = decompose(text)
     for form, own in spelling.own:
@@ -167,9 +171,13 @@ def normalize(text: str, spelling: Spelling) -> str:
     return " ".join(text.split())
 
 
-def _is_lone(before: str, character: str) -> bool:
-    """Whether a mark follows no letter; that of an emoji or of an accent typed by itself does."""
-    return before == " " and unicodedata.category(character)[0] == "M"
+def _without_lone_marks(text: str) -> str:
+    """Without marks that follow no letter, as that of an emoji or of an accent typed by itself."""
+    kept = " "
+    for c in text:
+        if kept[-1] != " " or unicodedata.category(c)[0] != "M":
+            kept += c
+    return kept
 
 
 def lowered(text: str, dotless: bool = False) -> str:

@@ -266,6 +266,16 @@ def test_korean_spelt_in_jamo_comes_as_syllables(jamo):
     assert word.text == "계좌"
 
 
+def test_a_korean_final_is_no_initial():
+    initial, vowel, final = decompose("각")
+    alphabet = Alphabet(("", " ", initial, vowel, final), blank=0)
+    emissions = np.full((5, 5), -9.0, np.float32)
+    emissions[range(5), [2, 0, 3, 0, 2]] = 0.0
+    emissions[4, 4] = -0.3
+    (word,) = decode(Vocabulary.of(alphabet, None, ["각"]), emissions)
+    assert word.text == "각"
+
+
 def test_hotwords_may_have_any_apostrophe():
     alphabet = Alphabet(("", " ", "l", "’", "o"), blank=0)
     emissions = np.full((4, 5), -9.0, np.float32)

@@ -48,6 +48,9 @@ class Engine:
             raise self._recognizer
         return self._recognizer
 
+    def listener(self, wish):
+        return self.recognizer(wish.model)
+
     def stream(self, recording, wish):
         return self.recognizer(wish.model).stream(recording)
 

@@ -49,6 +49,9 @@ TURKISH_CAPITALS = text.Spelling(case="upper", dotless=True)
         ("I love you \u2764\ufe0f", LOWER, "i love you"),
         ("1\ufe0f\u20e3 and \u845b\U000e0100\u98fe", LOWER, "1 and \u845b\u98fe"),
         ("\u3070\u309b \u00a8 x", LOWER, "\u3070 x"),
+        ("\u0345\u0345 x, e\u00ad\u0308", LOWER, "x \u00eb"),
+        ("ŉ boek, it｀s", LOWER, "n boek it's"),
+        ("Ταΐλάνδη", UPPER, "ΤΑ\u03aa\u0301ΛΆΝΔΗ"),
         ("?!", LOWER, ""),
         ("", LOWER, ""),
     ],
@@ -115,6 +118,8 @@ def test_spelling_follows_the_tokenizer(tmp_path, characters, options, spelling)
         ("tiengvu\u0301\u0323\u0302\u031b", "tiếng việt"),  # all signs apart
         ("ㅎㅏㄴㄱㅡㄹㅋㅠ", "한글 한나 ㅋㅋ"),
         ("한글ㅋ", "한글 ㅋㅋ"),
+        ("ㄱㅏㅂㅄㅀ", "값 ㅄ ㅀ"),
+        ("άόταϊνδησμε\u0301", "ταϊ\u0301 άνδη"),
     ],
 )
 def test_characters_that_a_model_writes_in_its_own_way(tmp_path, characters, said):
