@@ -24,6 +24,9 @@ def main(argv: list[str]) -> int:
     from asr_core import flags
 
     options, arguments = flags.parse(argv)
+    first = arguments.should_save  # with `torchrun`, of several that do the same: who speaks
+    if not first:
+        log.setLevel(logging.WARNING)
     # Heavy imports wait until it is known that there is something to do.
     from transformers import set_seed
 
@@ -77,21 +80,23 @@ def main(argv: list[str]) -> int:
     if checkpoint:
         resuming.check_material(folder, material)
     looked = report.look(train, test, processor, new)
-    print(looked)
-    looked.save(folder)
+    if first:
+        print(looked)
+        looked.save(folder)
     if options.dry_run:
         return 0
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
-    language_model.provide(folder, words, parts.train["transcription"], options.text)
-    if not checkpoint:
+    if first:
+        language_model.provide(folder, words, parts.train["transcription"], options.text)
+    if first and not checkpoint:
         resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 
     # 5. Save, and measure before and after with the very code that will transcribe.
     training.save(trainer, options)
-    if not trainer.is_world_process_zero():  # with `torchrun`, one of several
+    if not first:
         return 0
     before, after = training.compare(options, fresh, folder, parts.test)
     print(evaluation.side_by_side(before, after))

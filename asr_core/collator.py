@@ -62,6 +62,8 @@ def _end_workers() -> None:
 
     multiprocessing asks them to end, which they ignore, and waits until they do.
     """
+    if hasattr(signal, "SIGCHLD"):  # torch's handler would call their end a crash of its own
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in multiprocessing.active_children():
         if process.daemon:
             process.kill()

@@ -112,7 +112,7 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
     sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
     words = _column(rows, name, "transcripts", columns.text, TEXT_COLUMNS, "--text_column")
     speaker = next((c for c in SPEAKER_COLUMNS if c in rows.column_names), None)
-    chosen = [c for c in (sound, words, speaker) if c]
+    chosen, there = [c for c in (sound, words, speaker) if c], ", ".join(rows.column_names)
     rows = rows.select_columns(chosen)
     for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):
         if old and old != new:
@@ -128,12 +128,12 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
     ):
         raise DataError(
             f"The column '{sound}' of {name} holds {feature}, not recordings: choose another with "
-            f"--audio_column. There are: {', '.join(rows.column_names)}."
+            f"--audio_column. There are: {there}."
         )
     if getattr(rows.features["transcription"], "dtype", "") not in STRINGS:
         raise DataError(
             f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: "
-            "choose another with --text_column."
+            f"choose another with --text_column. There are: {there}."
         )
     return rows.cast_column("audio", datasets.Audio(decode=False))
 
@@ -211,6 +211,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
             f"{name} comes in configurations ({', '.join(there) or said}): choose one with "
             f"--dataset_config{f', {config!r} is none of them' if config else ''}."
         )
+    if re.search(r"Instruction \"\w+\" corresponds to no data", said):
+        return f"{name} has no rows in its part '{split}'."
     said_of_split = re.search("split|corresponds to no data|instruction format", str(error), re.I)
     if said_of_split and split:
         return f"{name} has no part '{split}', or not so many rows: {said}"

@@ -119,9 +119,10 @@ def evaluate(
         done.append(score(index, name, reference, hypothesis, heard.duration, speaker))
     seconds = time.perf_counter() - began
     if not done:
+        why = f" The first: {next(iter(failed.values()))}" if failed else ""
         raise DataError(
             f"There is nothing to compare in {dataset or 'the dataset'}: no row has a transcript "
-            "and a recording that can be read."
+            f"and a recording that can be read.{why}"
         )
     words, characters = word_counts(done), character_counts(done)
     said = "".join(text.normalize(row.reference, spelling) for row in done).replace(" ", "")

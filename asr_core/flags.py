@@ -26,6 +26,16 @@ CHOICES = {
     "punctuation": text.PUNCTUATION,
     "hangul": text.HANGUL,
 }
+# Flags of the Trainer that have no place here, and why.
+REFUSED = {
+    "resume_from_checkpoint": "use --resume, which goes on from the last checkpoint",
+    "label_smoothing_factor": "CTC has no labels of frames to smooth",
+    "neftune_noise_alpha": "it is for models that read text",
+    "prediction_loss_only": "WER and CER choose the best checkpoint",
+    "batch_eval_metrics": "WER and CER are of all utterances together",
+    "dataloader_drop_last": "rows would be left out that nobody hears of",
+    "greater_is_better": "of all that is measured, less is better",
+}
 MEASURED = ("wer", "cer", "loss", "blank_frames", "empty_hypotheses")  # at each evaluation
 # The least and the most that a number may be: beyond it libraries fail late, in their own words, or
 # say nothing and learn nothing.
@@ -154,11 +164,23 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             argv, return_remaining_strings=True
         )
     except (ValueError, ImportError) as error:
+        if "save and eval strategy to match" in str(error):
+            raise OptionError(
+                "--eval_strategy and --save_strategy must be the same, as the best checkpoint is "
+                "kept: give both, and --save_steps a multiple of --eval_steps."
+            ) from error
         raise OptionError(first_line(error)) from error
     if rest:
         raise OptionError(f"There is no option {rest[0]}: see `python train.py --help`.")
     options.preset = preset
     _check_limits(options, arguments)
+    for name, why in REFUSED.items():
+        if getattr(arguments, name):
+            raise OptionError(f"--{name} has no place here: {why}.")
+    if arguments.auto_find_batch_size and options.batch_seconds:
+        raise OptionError("--auto_find_batch_size counts clips: add --batch_seconds 0.")
+    if _given(argv, "fp16", "") and arguments.fp16 and arguments.device.type == "cpu":
+        raise OptionError("--fp16 is for a GPU: leave it out, and this machine's best is taken.")
     best = arguments.metric_for_best_model
     if best is not None and best.removeprefix("eval_") not in MEASURED:
         raise OptionError(f"--metric_for_best_model {best} is not one of {', '.join(MEASURED)}.")
@@ -232,8 +254,11 @@ def _machine(argv: Sequence[str]) -> dict[str, Any]:
 
     workers = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 1
     values = {"dataloader_num_workers": workers}
-    if any(_name(flag) in ("bf16", "fp16", "use_cpu") for flag in argv):
-        return values
+    asked = {_name(flag) for flag in argv}
+    if asked & {"bf16", "fp16", "use_cpu"}:
+        gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+        # Without it, transformers takes bfloat16 for something of a GPU's.
+        return values if gpu or "use_cpu" in asked else {**values, "use_cpu": True}
     if torch.cuda.is_available():
         return {**values, "bf16" if torch.cuda.is_bf16_supported() else "fp16": True}
     if torch.backends.mps.is_available():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_core.errors import OptionError
+from asr_core.files import whole
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin, TrainingArguments
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul freeze language_model"
+    "vocabulary case punctuation hangul freeze language_model augment batch_seconds"
+).split()
+# Those of the Trainer that go by what the checkpoint holds, whatever is said now, or by which
+# its steps and its best checkpoint are counted; the seed parts the rows to learn from, too.
+LASTING_ARGUMENTS = (
+    "seed learning_rate weight_decay optim lr_scheduler_type per_device_train_batch_size "
+    "gradient_accumulation_steps metric_for_best_model greater_is_better"
 ).split()
 
 log = logging.getLogger(__name__)
@@ -59,6 +66,12 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
                 f"{folder} began with --{name} {before[name]}, not {now}: give the same again to "
                 "resume it, or choose another --output_dir."
             )
+    if any(checkpoint.glob("*.safetensors")) and not any(checkpoint.glob("optimizer*")):
+        raise OptionError(
+            f"{checkpoint} holds the weights only (--save_only_model), so nothing can be resumed: "
+            f"start from them with --model {checkpoint} and another --output_dir."
+        )
+    _find_best(checkpoint)
     log.info("Going on from %s", checkpoint)
     return checkpoint
 
@@ -106,24 +119,55 @@ def check_material(folder: Path, now: dict[str, Any]) -> None:
 def _begun(folder: Path) -> dict[str, Any]:
     """What `begin` wrote down, where it did."""
     path = folder / BEGUN
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError:
+        log.warning("%s is damaged, so nobody can tell whether the run is the same.", path)
+        return {}
 
 
 def _lasting(options: Options, arguments: TrainingArguments) -> dict[str, Any]:
-    """The seed as well, as it parts the rows into those learnt from and those measured on."""
-    return {name: getattr(options, name) for name in LASTING} | {"seed": arguments.seed}
+    values = arguments.to_dict()
+    lasting = {name: getattr(options, name) for name in LASTING}
+    lasting |= {name: values[name] for name in LASTING_ARGUMENTS}
+    return lasting | {"nproc_per_node": arguments.world_size}  # as `torchrun` calls it
+
+
+def _find_best(checkpoint: Path) -> None:
+    """Let the Trainer find its best checkpoint where the folder is now, if it was moved.
+
+    It would forget which was best, and end with the last (`_load_best_model` in its `trainer.py`).
+    """
+    path = checkpoint / "trainer_state.json"
+    state = json.loads(path.read_text("utf-8"))
+    known = state.get("best_model_checkpoint")
+    if not known or Path(known).exists():
+        return
+    best = checkpoint.with_name(Path(known).name)
+    if not best.exists():
+        log.warning("The best checkpoint so far, %s, is gone: the last one may be worse.", best)
+        return
+    with whole(path) as partial:
+        partial.write_text(json.dumps(state | {"best_model_checkpoint": str(best)}), "utf-8")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint in `folder`.
 
     The Trainer writes `trainer_state.json` last: a checkpoint without it, or with a broken one,
-    was cut short by a crash or a full disk.
+    was cut short by a crash or a full disk; after a power cut, others may be empty.
     """
+    from safetensors import SafetensorError, safe_open
+
     for path in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         try:
             json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
+            if any(not state.stat().st_size for state in path.glob("*.pt")):
+                raise ValueError("empty")
+            for weights in path.glob("*.safetensors"):
+                with safe_open(weights, "numpy"):
+                    pass
+        except (OSError, ValueError, SafetensorError):
             log.warning("%s is incomplete and passed over", path)
         else:
             return path

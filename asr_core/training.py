@@ -154,10 +154,11 @@ class CTCTrainer(Trainer):
                 return super().get_train_dataloader()
             finally:
                 self.data_collator = plain
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=DurationBatches(
-                self.train_dataset["length"][:], self.batch_samples, self.args.seed
+                self.train_dataset["length"][:], self.batch_samples, seed
             ),
             collate_fn=self.train_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -262,16 +263,34 @@ class Measure:
 
 
 def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
-    """Train, from `checkpoint` if there is one. Raises ModelError when the disk is full."""
+    """Train, from `checkpoint` if there is one.
+
+    Raises ModelError when a disk or a GPU's memory is too small, or the training diverges;
+    OptionError where flags ask for an optimizer or a schedule that cannot be had.
+    """
+    try:
+        trainer.create_optimizer_and_scheduler(num_training_steps=1)
+    except (ImportError, TypeError, ValueError) as error:
+        arguments = trainer.args
+        raise OptionError(
+            f"--optim {arguments.optim} with --lr_scheduler_type {arguments.lr_scheduler_type} "
+            f"cannot be had: {first_line(error)}"
+        ) from error
+    trainer.optimizer = trainer.lr_scheduler = None  # the real ones are made for all steps
     with _writing(Path(trainer.args.output_dir), "Training stopped"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 @contextmanager
 def _writing(folder: Path, what: str) -> Iterator[None]:
-    """Raises ModelError in the place of what libraries say of a disk that is full."""
+    """Raises ModelError in the place of what libraries say of a disk or a memory that is full."""
     try:
         yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{what} because the GPU's memory is too small: add --gradient_checkpointing true, or "
+            "lower --batch_seconds or --longest, with another --output_dir."
+        ) from error
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors have their own words for a full disk.
         if not re.search(r"No space|File too large|disk|writing file|Errno", str(error)):

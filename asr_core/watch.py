@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import EarlyStoppingCallback, TrainerCallback
+
+from asr_core.errors import ModelError
 
 log = logging.getLogger(__name__)
 
 DIARY = "progress.jsonl"
 COLLAPSED = (
     "The model says nothing yet: {empty:.0%} of the hypotheses are empty and {blank:.0%} of the "
-    "frames blank after {step} steps. If this does not change soon, raise --learning_rate (now "
+    "frames blank after {step} steps. If this does not change soon, {change} --learning_rate (now "
     "{rate:g}; 1e-4 to 3e-4 suits a fresh head), train longer, or add data: an hour or more."
 )
-
+HIGH = 1e-3  # learning rate from which a model rather forgets to speak
 
 EMPTY = 0.9  # share of empty hypotheses from which a model is said to say nothing
 
@@ -82,6 +86,12 @@ class Watch(TrainerCallback):
 
     def on_evaluate(self, args, state, control, metrics=None, **_):
         self._since = time.monotonic()
+        if not math.isfinite((metrics or {}).get("eval_loss", 0.0)):
+            raise ModelError(
+                f"The training diverged: at step {state.global_step} the loss is not a number. "
+                f"Start again with a lower --learning_rate (now {args.learning_rate:g}) and "
+                "another --output_dir."
+            )
         empty = (metrics or {}).get("eval_empty_hypotheses", 0.0)
         # Every training from a fresh head begins blank; past the warm-up it should not be.
         warm = state.global_step > args.get_warmup_steps(state.max_steps)
@@ -90,6 +100,7 @@ class Watch(TrainerCallback):
                 empty=empty,
                 blank=metrics["eval_blank_frames"],
                 step=state.global_step,
+                change="lower" if args.learning_rate > HIGH else "raise",
                 rate=args.learning_rate,
             )
             log.warning("%s", sentence)
@@ -149,6 +160,10 @@ class Interruption(TrainerCallback):
                 return
 
     def on_step_end(self, args, state, control, **_):
+        if args.world_size > 1:  # with `torchrun` all end at the same step, or they wait for ever
+            asked = torch.tensor(self.signal or 0, device=args.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.signal = int(asked) or None
         if self.signal is not None:
             control.should_save = True
             control.should_training_stop = True

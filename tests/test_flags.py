@@ -98,7 +98,15 @@ def test_every_preset_can_be_parsed(name):
         ("--test_size nan", ["--test_size nan: a part of the rows must be left."]),
         ("--report_to nothing", ["--report_to nothing needs that package"]),
         ("--nonsense 1", ["There is no option --nonsense"]),
-        ("--eval_strategy no", ["save and eval strateg"]),
+        ("--eval_strategy no", ["--eval_strategy and --save_strategy must be the same"]),
+        (
+            "--resume_from_checkpoint x",
+            ["--resume_from_checkpoint has no place here: use --resume"],
+        ),
+        ("--label_smoothing_factor 0.1", ["--label_smoothing_factor has no place here"]),
+        ("--dataloader_drop_last", ["--dataloader_drop_last has no place here"]),
+        ("--greater_is_better true", ["less is better"]),
+        ("--auto_find_batch_size", ["--auto_find_batch_size counts clips"]),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_one_sentence(flags, expected):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import tiny
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -355,17 +357,77 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     resuming.begin(*parse([*flags, "my/recordings"]), {})
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
-    again = parse([*flags, "my/recordings", "--resume", "--learning_rate", "1e-5"])
+    again = parse([*flags, "my/recordings", "--resume", "--num_train_epochs", "9"])
     assert resuming.starting_point(*again) == tmp_path / "checkpoint-5"
     with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
         resuming.starting_point(*parse([*flags, "sample", "--resume"]))
-    others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base"
+    others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base,"
+    others += (
+        "--learning_rate 1e-5,--optim adafactor,--batch_seconds 8,--metric_for_best_model loss"
+    )
     for other in others.split(","):
-        # Else what was learnt from would be measured on, the language model be lost, or the
-        # optimizer's state be of other weights.
+        # Else what was learnt from would be measured on, the language model be lost, the
+        # optimizer's state be of other weights or win, or steps and losses mean something else.
         changed = [*flags, "my/recordings", "--resume", *other.split()]
         with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
             resuming.starting_point(*parse(changed))
+
+
+def test_the_best_checkpoint_is_found_where_the_folder_is_now(tmp_path):
+    flags = parse(["--preset", "quickstart", "--output_dir", str(tmp_path), "--resume"])
+    for step in (4, 5):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    path = tmp_path / "checkpoint-5/trainer_state.json"
+    path.write_text('{"global_step": 5, "best_model_checkpoint": "elsewhere/checkpoint-4"}')
+    resuming.starting_point(*flags)
+    assert json.loads(path.read_text())["best_model_checkpoint"] == str(tmp_path / "checkpoint-4")
+
+
+def test_what_a_power_cut_left_empty_is_passed_over(tmp_path):
+    for step, empty in ((4, ""), (5, "optimizer.pt"), (6, "model.safetensors")):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text("{}")
+        if empty:
+            (folder / empty).touch()
+    assert resuming.last_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
+
+
+def test_weights_alone_are_not_resumed(tmp_path):
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4/trainer_state.json").write_text("{}")
+    save_file({"a": torch.zeros(1)}, tmp_path / "checkpoint-4/model.safetensors")
+    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--resume"]
+    with pytest.raises(OptionError, match="holds the weights only"):
+        resuming.starting_point(*parse(flags))
+
+
+def test_a_training_that_diverges_ends_and_says_how_to_do_better():
+    arguments = SimpleNamespace(learning_rate=0.1)
+    with pytest.raises(
+        ModelError, match=r"diverged: at step 7 .*lower --learning_rate \(now 0.1\)"
+    ):
+        watch.Watch(1.0).on_evaluate(
+            arguments, SimpleNamespace(global_step=7), None, {"eval_loss": float("nan")}
+        )
+
+
+def test_a_gpu_that_is_too_small_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(ModelError, match="Training stopped because the GPU's memory is too small"),
+        training._writing(tmp_path, "Training stopped"),
+    ):
+        raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+
+
+def test_an_optimizer_that_cannot_be_had_is_one_sentence():
+    def missing(num_training_steps):
+        raise ImportError("You need to install `bitsandbytes`")
+
+    arguments = SimpleNamespace(optim="adamw_bnb_8bit", lr_scheduler_type="linear")
+    trainer = SimpleNamespace(args=arguments, create_optimizer_and_scheduler=missing)
+    with pytest.raises(OptionError, match=r"--optim adamw_bnb_8bit .* You need to install"):
+        training.run(trainer, None)
 
 
 def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
