@@ -271,10 +271,11 @@ def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
     try:
         trainer.create_optimizer_and_scheduler(num_training_steps=1)
     except (ImportError, TypeError, ValueError) as error:
-        arguments = trainer.args
+        chosen = (trainer.args.optim, trainer.args.lr_scheduler_type)
+        optimizer, schedule = (getattr(name, "value", name) for name in chosen)  # an enumeration's
         raise OptionError(
-            f"--optim {arguments.optim} with --lr_scheduler_type {arguments.lr_scheduler_type} "
-            f"cannot be had: {first_line(error)}"
+            f"--optim {optimizer} with --lr_scheduler_type {schedule} cannot be had: "
+            f"{first_line(error)}"
         ) from error
     trainer.optimizer = trainer.lr_scheduler = None  # the real ones are made for all steps
     with _writing(Path(trainer.args.output_dir), "Training stopped"):
