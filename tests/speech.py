@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from asr_core import audio
+from asr_core.files import whole
 
 CALLS = Path(__file__).parents[2] / "shared" / "data" / "speech" / "wuw_dev.parquet"
 
@@ -35,7 +36,8 @@ class Clip:
         path = Path(tempfile.gettempdir(), f"asr-core-{'-'.join(self.names)}.wav")
         rows = {row["path"]: row["bytes"] for row in pq.read_table(CALLS)["audio"].to_pylist()}
         sound = [audio.load(rows[f"{name}.ogg"], 16_000) for name in self.names]
-        soundfile.write(path, np.concatenate(sound), 16_000, subtype="PCM_16")
+        with whole(path) as partial:  # other workers may be reading it
+            soundfile.write(partial, np.concatenate(sound), 16_000, subtype="PCM_16", format="WAV")
         return path
 
 
