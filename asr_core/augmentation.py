@@ -43,7 +43,8 @@ class Augmentation:
         """A changed copy of `samples`, of another length when its speed is changed."""
         if rng.random() < self.speed:
             samples = change_speed(samples, rng.uniform(*self.factors))
-        if rng.random() < self.voice:
+        # Without this kind nothing is drawn for it: what was measured before it can be made again.
+        if self.voice and rng.random() < self.voice:
             samples = change_voice(samples, self.rate, rng.uniform(*self.factors))
         if rng.random() < self.microphone:
             samples = equalize(samples, self.rate, rng)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ def whole(path: Path) -> Iterator[Path]:
         partial.touch()
         usual = partial.stat().st_mode
         yield partial
-        partial.chmod(usual)
+        _set_rights(partial, usual)
         partial.replace(path)
     finally:
         with suppress(OSError):
@@ -35,4 +34,10 @@ def share_weights(folder: Path) -> None:
     model could not load what somebody else has trained.
     """
     for path in folder.glob("*.safetensors"):
-        shutil.copymode(folder / "config.json", path)
+        _set_rights(path, (folder / "config.json").stat().st_mode)
+
+
+def _set_rights(path: Path, mode: int) -> None:
+    """Only where they are others: not every file system lets them be set."""
+    if path.stat().st_mode != mode:
+        path.chmod(mode)

@@ -121,11 +121,11 @@ def _fold(text: str, dotless: bool, eszett: bool, typed: bool) -> str:
 
     Without `eszett`, ß is ss, as capitals have it; `typed`, jamo are as people type them.
     """
-    text = lowered(text, dotless).replace("ς", "σ").translate(APOSTROPHES)
+    text = lowered(text, dotless).replace("ς", "σ")
     if not eszett:
         text = text.replace("ß", "ss")
     if not text.isascii():
-        text = unicodedata.normalize("NFD", text)
+        text = unicodedata.normalize("NFD", text.translate(APOSTROPHES))
     return text.translate(TYPED) if typed else text
 
 
