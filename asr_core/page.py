@@ -63,7 +63,8 @@ def transcribe(
         if not engine.ready(wish.model):
             yield View([], notice("busy", say("loading_queued", language)), None, True)
         transcripts = engine.stream(path, wish)
-        progress = Progress(length(path), language)
+        total = length(path)
+        progress = Progress(total and min(total, engine.longest), language)
         for transcript in sparingly(transcripts):
             done = transcript.complete
             said = outcome(transcript, language) if done else progress(transcript.duration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -33,6 +34,8 @@ class Speaker:
 
 class Engine:
     """Stands in for an Engine whose model is there at once, or fails to come."""
+
+    longest = math.inf
 
     def __init__(self, recognizer, choice: Choice | None = None, ready: bool = True) -> None:
         self._recognizer, self._choice, self._ready = recognizer, choice or Choice("m"), ready

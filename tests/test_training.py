@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 from types import SimpleNamespace
 
@@ -12,7 +11,6 @@ import pytest
 import tiny
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -32,7 +30,6 @@ from asr_core import (
     models,
     preparation,
     pretrained,
-    resuming,
     text,
     training,
     watch,
@@ -272,23 +269,6 @@ def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
     assert "no better" not in caplog.text
 
 
-def test_a_model_is_not_overwritten_by_what_learns_from_it(tmp_path):
-    flags = ["--preset", "teach", "--model", f"{tmp_path}/", "--output_dir", str(tmp_path)]
-    with pytest.raises(OptionError, match="would overwrite"):
-        resuming.starting_point(*parse(flags))
-
-
-@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors"])
-def test_a_finished_model_is_not_overwritten_when_its_checkpoints_are_gone(weights, tmp_path):
-    (tmp_path / weights).write_bytes(b"weights")
-    flags = ["--preset", "teach", "--output_dir", str(tmp_path)]
-    with pytest.raises(OptionError, match=r"holds a model already.*choose another --output_dir"):
-        resuming.starting_point(*parse(flags))
-    (tmp_path / "checkpoint-5").mkdir()
-    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
-    assert resuming.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
-
-
 def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
     kept = tmp_path / "language_model" / "settings"
     kept.parent.mkdir()
@@ -352,56 +332,6 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
     assert not (tmp_path / "language_model").exists()
 
 
-def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
-    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
-    resuming.begin(*parse([*flags, "my/recordings"]), {})
-    (tmp_path / "checkpoint-5").mkdir()
-    (tmp_path / "checkpoint-5/trainer_state.json").write_text('{"global_step": 5}')
-    again = parse([*flags, "my/recordings", "--resume", "--num_train_epochs", "9"])
-    assert resuming.starting_point(*again) == tmp_path / "checkpoint-5"
-    with pytest.raises(OptionError, match=r"began with --dataset my/recordings, not sample"):
-        resuming.starting_point(*parse([*flags, "sample", "--resume"]))
-    others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base,"
-    others += (
-        "--learning_rate 1e-5,--optim adafactor,--batch_seconds 8,--metric_for_best_model loss"
-    )
-    for other in others.split(","):
-        # Else what was learnt from would be measured on, the language model be lost, the
-        # optimizer's state be of other weights or win, or steps and losses mean something else.
-        changed = [*flags, "my/recordings", "--resume", *other.split()]
-        with pytest.raises(OptionError, match=f"began with {other.split()[0]} "):
-            resuming.starting_point(*parse(changed))
-
-
-def test_the_best_checkpoint_is_found_where_the_folder_is_now(tmp_path):
-    flags = parse(["--preset", "quickstart", "--output_dir", str(tmp_path), "--resume"])
-    for step in (4, 5):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    path = tmp_path / "checkpoint-5/trainer_state.json"
-    path.write_text('{"global_step": 5, "best_model_checkpoint": "elsewhere/checkpoint-4"}')
-    resuming.starting_point(*flags)
-    assert json.loads(path.read_text())["best_model_checkpoint"] == str(tmp_path / "checkpoint-4")
-
-
-def test_what_a_power_cut_left_empty_is_passed_over(tmp_path):
-    for step, empty in ((4, ""), (5, "optimizer.pt"), (6, "model.safetensors")):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / "trainer_state.json").write_text("{}")
-        if empty:
-            (folder / empty).touch()
-    assert resuming.last_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
-
-
-def test_weights_alone_are_not_resumed(tmp_path):
-    (tmp_path / "checkpoint-4").mkdir()
-    (tmp_path / "checkpoint-4/trainer_state.json").write_text("{}")
-    save_file({"a": torch.zeros(1)}, tmp_path / "checkpoint-4/model.safetensors")
-    flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--resume"]
-    with pytest.raises(OptionError, match="holds the weights only"):
-        resuming.starting_point(*parse(flags))
-
-
 def test_a_training_that_diverges_ends_and_says_how_to_do_better():
     arguments = SimpleNamespace(learning_rate=0.1)
     with pytest.raises(
@@ -428,44 +358,6 @@ def test_an_optimizer_that_cannot_be_had_is_one_sentence():
     trainer = SimpleNamespace(args=arguments, create_optimizer_and_scheduler=missing)
     with pytest.raises(OptionError, match=r"--optim adamw_bnb_8bit .* You need to install"):
         training.run(trainer, None)
-
-
-def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
-    rows = data.load("sample", split="train[:4]")
-    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
-    frames = Frames(((400, 320),))
-    four, three, turned = (
-        preparation.prepare(rows.select(which), processor, frames)
-        for which in ([0, 1, 2, 3], [0, 1, 2], [1, 0, 2, 3])
-    )
-    limits = preparation.Limits(longest=4.0)  # leaves rows out, but the data is the same
-    again = preparation.prepare(rows, processor, frames, limits)
-    begun = resuming.material(four, three, processor)
-    resuming.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), begun)
-    resuming.check_material(tmp_path, resuming.material(again, three, processor))
-
-    for learnt, heard, said in (
-        (three, three, r"data to learn from \(4 rows, now 3\): put the data back"),
-        (turned, three, r"data to learn from \(4 rows as now, but other names, transcripts"),
-        (four, four, r"data to measure on \(3 rows, now 4\)"),
-    ):
-        with pytest.raises(OptionError, match=said):
-            resuming.check_material(tmp_path, resuming.material(learnt, heard, processor))
-    # As many letters, but other ones: their weights would be loaded without a word.
-    options, _ = parse(["--vocabulary", "data", "--model", "embedded"])
-    first, second = (pretrained.load_processor(options, [t])[0] for t in ("abc", "abd"))
-    other = tmp_path / "letters"
-    flags = ["--preset", "quickstart", "--output_dir", str(other)]
-    resuming.begin(*parse(flags), resuming.material(four, three, first))
-    with pytest.raises(OptionError, match=r"to spell with \(\d+ tokens as now, but other"):
-        resuming.check_material(other, resuming.material(four, three, second))
-
-
-def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
-    resuming.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
-    state = {"rows": 1, "checksum": 2}
-    now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
-    resuming.check_material(tmp_path, now)
 
 
 def test_a_full_disk_at_the_end_is_one_sentence_too(tmp_path):
