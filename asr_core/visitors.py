@@ -43,22 +43,28 @@ def folders_of_this_run(every: float, keep: float) -> None:
     uploads = _folder(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     temporary = _folder(tempfile.gettempdir())
     os.environ["GRADIO_TEMP_DIR"], tempfile.tempdir = str(uploads), str(temporary)
+    busy = threading.Lock()
 
     def tidy() -> None:
+        with busy:
+            for folder in (uploads, temporary):
+                sweep(folder, keep)
+            drop_parts(uploads, keep)
+
+    @atexit.register
+    def leave() -> None:
+        busy.acquire()  # for good: `sweep` would make the folders anew
         for folder in (uploads, temporary):
-            sweep(folder, keep)
-        drop_parts(uploads, keep)
+            shutil.rmtree(folder, ignore_errors=True)
 
     tidy()
     _repeat(every, tidy)
 
 
 def _folder(place: str) -> Path:
-    """A new one in `place`, until the program ends."""
+    """A new one in `place`."""
     Path(place).mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=OURS, dir=place))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return Path(tempfile.mkdtemp(prefix=OURS, dir=place))
 
 
 def sweep(own: Path, keep: float) -> None:
