@@ -25,7 +25,9 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     )
     with gr.Row():
         start = gr.Button(i18n("files_start"), variant="primary", scale=3, elem_id="files-start")
-        cancel = gr.Button(i18n("cancel"), visible=False, scale=1, elem_id="files-cancel")
+        cancel = gr.Button(
+            i18n("cancel"), visible=page.visible(False), scale=1, elem_id="files-cancel"
+        )
     notice = gr.HTML(elem_id="files-notice", js_on_load=LIVE_REGION)
     table = gr.HTML(elem_id="files-table")
     save = gr.Button(i18n("files_zip"), size="sm", elem_id="files-zip")
@@ -39,13 +41,14 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         wished = Wish(*wish)
         engine.fetch(wished.model)
         for made in transcribe(paths, wished, page.spoken(request)):
-            cancellable = gr.Button(visible=made.running)
+            cancellable = gr.Button(visible=page.visible(made.running))
             yield made.table, made.notice, made.lines, cancellable
 
     def on_cancel(lines: tuple[batch.Line, ...], request: gr.Request):
         language = page.spoken(request)
         said = page.notice("done", say("cancelled", language))
-        return batch.cancelled(lines, language) if lines else "", said, gr.Button(visible=False)
+        table = batch.cancelled(lines, language) if lines else ""
+        return table, said, gr.Button(visible=page.visible(False))
 
     def on_save(lines: tuple[batch.Line, ...], request: gr.Request):
         made = batch.archive(lines)

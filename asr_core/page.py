@@ -229,6 +229,15 @@ def notice(kind: str, text: str, extra: str = "") -> str:
     return f'<p class="notice {kind}"{hush}>{escape(text)}{extra}</p>'
 
 
+def visible(wanted: bool) -> bool | str:
+    """Whether gradio shows a component that comes and goes within moments.
+
+    What it does not show is not in the page, and has to be loaded when it comes: what hides it
+    before it is there is lost (gradio 6.31). What is "hidden" is there.
+    """
+    return True if wanted else "hidden"
+
+
 def spoken(request: gr.Request) -> str:
     """The language to speak with the visitor who sent `request`."""
     return language_of(request.headers.get("accept-language"))

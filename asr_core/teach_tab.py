@@ -26,7 +26,9 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     recording = recorder(i18n, "teach-recording")
     with gr.Row():
         start = gr.Button(i18n("teach"), variant="primary", elem_id="teach", scale=3)
-        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="teach-cancel", scale=1)
+        cancel = gr.Button(
+            i18n("cancel"), visible=page.visible(False), elem_id="teach-cancel", scale=1
+        )
     notice = gr.HTML(elem_id="teach-notice", js_on_load=LIVE_REGION)
     with gr.Row(visible=False) as course:
         plots = [
@@ -123,7 +125,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
                 lesson: held,
                 notice: view.notice,
                 start: gr.Button(interactive=not view.running),
-                cancel: gr.Button(visible=view.running),
+                cancel: gr.Button(visible=page.visible(view.running)),
                 course: gr.Row(visible=view.steps > 0),
                 takings: gr.Row(visible=view.archive is not None),
                 download: view.archive,

@@ -51,6 +51,8 @@ def test_a_sample_is_transcribed_by_one_click(visit):
     page = visit()
     page.click("#samples button >> nth=0")
     assert words(transcript(page))
+    # Also on the first run of a page, when it comes and goes within moments.
+    page.wait_for_selector("#cancel", state="hidden", timeout=10_000)
 
 
 def test_without_the_language_model_one_reads_the_letters(visit, recognizer, tmp_path):
