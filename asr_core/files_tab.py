@@ -25,9 +25,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     )
     with gr.Row():
         start = gr.Button(i18n("files_start"), variant="primary", scale=3, elem_id="files-start")
-        cancel = gr.Button(
-            i18n("cancel"), visible=page.visible(False), scale=1, elem_id="files-cancel"
-        )
+        cancel = gr.Button(i18n("cancel"), visible=False, scale=1, elem_id="files-cancel")
     notice = gr.HTML(elem_id="files-notice", js_on_load=LIVE_REGION)
     table = gr.HTML(elem_id="files-table")
     save = gr.Button(i18n("files_zip"), size="sm", elem_id="files-zip")
@@ -39,16 +37,17 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
 
     def on_files(request: gr.Request, paths: list[str] | None, *wish: Any):
         wished = Wish(*wish)
+        at_once = not engine.ready(wished.model)
         engine.fetch(wished.model)
-        for made in transcribe(paths, wished, page.spoken(request)):
-            cancellable = gr.Button(visible=page.visible(made.running))
+        batches = transcribe(paths, wished, page.spoken(request))
+        for made, shown in page.cancellable(batches, at_once):
+            cancellable = gr.skip() if shown is None else gr.Button(visible=shown)
             yield made.table, made.notice, made.lines, cancellable
 
     def on_cancel(lines: tuple[batch.Line, ...], request: gr.Request):
         language = page.spoken(request)
         said = page.notice("done", say("cancelled", language))
-        table = batch.cancelled(lines, language) if lines else ""
-        return table, said, gr.Button(visible=page.visible(False))
+        return batch.cancelled(lines, language) if lines else "", said, gr.Button(visible=False)
 
     def on_save(lines: tuple[batch.Line, ...], request: gr.Request):
         made = batch.archive(lines)

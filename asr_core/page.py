@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from asr_core import comparison
 from asr_core.audio import Recording
@@ -35,7 +35,17 @@ UNSURE = 0.7  # confidence under which a word looks uncertain
 # Characters of a correction: whatever the recording, and for a second of it. Nobody writes more.
 WRITTEN, WRITTEN_A_SECOND = 200_000, 50
 SPARING = 20  # times what showing the words took, until they are shown again
+MOMENT = 0.5  # seconds after which one may want to cancel
 HORIZON = 2.0  # seconds of work after which the time left can be told
+
+
+class Run(Protocol):
+    """What is shown of something that takes a while."""
+
+    running: bool
+
+
+Running = TypeVar("Running", bound=Run)
 
 
 class View(NamedTuple):
@@ -229,13 +239,19 @@ def notice(kind: str, text: str, extra: str = "") -> str:
     return f'<p class="notice {kind}"{hush}>{escape(text)}{extra}</p>'
 
 
-def visible(wanted: bool) -> bool | str:
-    """Whether gradio shows a component that comes and goes within moments.
+def cancellable(views: Iterator[Running], at_once: bool) -> Iterator[tuple[Running, bool | None]]:
+    """Each with whether "Cancel" is to be shown from now on, None where that is as before.
 
-    What it does not show is not in the page, and has to be loaded when it comes: what hides it
-    before it is there is lost (gradio 6.31). What is "hidden" is there.
+    Unless `at_once`, it is not shown for what is done within a `MOMENT`. Of updates of what is
+    visible that come in a row, gradio may show the last but one (`update_state` in its `init.ts`
+    waits in between, 6.31), and "Cancel" would stay.
     """
-    return True if wanted else "hidden"
+    began, shown = time.monotonic(), None
+    for view in views:
+        late = time.monotonic() > began + MOMENT
+        wanted = view.running and (at_once or late or bool(shown))
+        yield view, wanted if wanted != shown else None
+        shown = wanted
 
 
 def spoken(request: gr.Request) -> str:

@@ -26,9 +26,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     recording = recorder(i18n, "teach-recording")
     with gr.Row():
         start = gr.Button(i18n("teach"), variant="primary", elem_id="teach", scale=3)
-        cancel = gr.Button(
-            i18n("cancel"), visible=page.visible(False), elem_id="teach-cancel", scale=1
-        )
+        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="teach-cancel", scale=1)
     notice = gr.HTML(elem_id="teach-notice", js_on_load=LIVE_REGION)
     with gr.Row(visible=False) as course:
         plots = [
@@ -120,12 +118,13 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     def on_teach(held: Lesson | None, model: str, request: gr.Request):
         language = page.spoken(request)
         drawn = teaching.View("")
-        for view in teaching.teach(held, model, language):
+        views = teaching.teach(held, model, language)
+        for view, shown in page.cancellable(views, at_once=True):
             yield {
                 lesson: held,
                 notice: view.notice,
                 start: gr.Button(interactive=not view.running),
-                cancel: gr.Button(visible=page.visible(view.running)),
+                cancel: gr.skip() if shown is None else gr.Button(visible=shown),
                 course: gr.Row(visible=view.steps > 0),
                 takings: gr.Row(visible=view.archive is not None),
                 download: view.archive,

@@ -50,7 +50,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
     )
     with gr.Row():
         start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
-        cancel = gr.Button(i18n("cancel"), visible=page.visible(False), elem_id="cancel", scale=1)
+        cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
     panel = transcript_panel(i18n, "transcript", player="#recording audio")
     # Runs are numbered, and one that is not the newest any more ends by itself: gradio's way of
     # cancelling answers only when the run's step is done, and `dispatch` in its `dependency.ts` now
@@ -70,8 +70,10 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
     ):
         if number == newest[0]:
             wished = Wish(*wish)
+            at_once = not engine.ready(wished.model)
             engine.fetch(wished.model)
-            for view in transcribe(recording, wished, page.spoken(request)):
+            views = transcribe(recording, wished, page.spoken(request))
+            for view, shown in page.cancellable(views, at_once):
                 if number != newest[0]:
                     break
                 yield {
@@ -79,16 +81,16 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
                     panel.notice: view.notice,
                     panel.transcript: view.transcript,
                     panel.text: "" if view.running else view.text,
-                    cancel: gr.Button(visible=page.visible(view.running)),
+                    cancel: gr.skip() if shown is None else gr.Button(visible=shown),
                 }
         yield gr.skip()  # or gradio would send the last view again, over what was corrected since
 
     def on_cancel(transcript: Transcript | None, request: gr.Request):
         said = page.notice("done", say("cancelled", page.spoken(request)))
-        return said, transcript.text if transcript else "", gr.Button(visible=page.visible(False))
+        return said, transcript.text if transcript else "", gr.Button(visible=False)
 
     def on_clear():
-        return "", [], None, "", gr.Button(visible=page.visible(False))
+        return "", [], None, "", gr.Button(visible=False)
 
     turn = {
         "fn": on_turn,

@@ -99,6 +99,21 @@ def test_waiting_for_the_model_is_said(wav):
     assert say("loading_queued") in first.notice
 
 
+def test_cancel_is_for_what_takes_longer_than_a_moment(monkeypatch):
+    running, done = page.View([], "", None, True), page.View([], "", None, False)
+
+    def shown(seconds: list[float], views: list[page.View], at_once: bool = False) -> list:
+        now = iter([0.0, *seconds])
+        monkeypatch.setattr(page.time, "monotonic", lambda: next(now))
+        return [wanted for _, wanted in page.cancellable(iter(views), at_once)]
+
+    assert shown([0.1, 0.2], [running, done]) == [False, None]
+    assert shown([0.1, 0.9, 1.0, 1.0], [running, running, running, done]) == [
+        *(False, True, None, False)
+    ]
+    assert shown([0.1, 0.2], [running, done], at_once=True) == [True, False]
+
+
 @pytest.mark.parametrize(
     ("engine", "sentence"),
     [
