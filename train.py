@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
         training,
     )
     from asr_core.frames import Frames
+    from asr_core.parts import load_parts
 
     models.quiet()
     folder = Path(arguments.output_dir)
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     log.info("%s", flags.resolved(options, arguments))
 
     # 1. Data: who said what, in which part; the characters to spell it with, words to expect.
-    parts = training.load_parts(options, arguments.seed)
+    parts = load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model.wish(options, new)

@@ -177,6 +177,14 @@ def _data(options: Options, looked: Report) -> str:
     for part in (looked.train, looked.test):
         for reason, names in part.dropped.items():
             reasons[reason] = reasons.get(reason, 0) + len(names)
+    known = [
+        f"{count:,} of the {all_of_them:,} {what}"
+        for count, all_of_them, what in (
+            (looked.known_speakers, looked.test.speakers, "speakers"),
+            (looked.known_sentences, looked.test.clips, "transcripts"),
+        )
+        if count
+    ]
     measured = looked.test.left_out
     left_out = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
     parts = f"`{options.train_split}`"
@@ -187,6 +195,7 @@ def _data(options: Options, looked: Report) -> str:
             ("", "clips", "hours", "speakers", "longest", "left out"),
             [row("trained on", looked.train), row("measured on", looked.test)],
         )
+        + (f"\n\nMeasured on, but trained on as well: {' and '.join(known)}." if known else "")
         + (f"\n\nLeft out: {left_out}." if left_out else "")
         + ("\n\nWhat can be heard of the test part is measured all the same." if measured else "")
     )

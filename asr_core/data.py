@@ -31,6 +31,7 @@ AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 STRINGS = ("string", "large_string")
+PLACE = "place"  # column of the number by which a row is known, where rows were parted
 
 
 @dataclass(frozen=True)
@@ -247,4 +248,5 @@ def row_source(row: dict[str, Any]) -> audio.Source | None:
 
 
 def row_name(row: dict[str, Any], index: int) -> str:
-    return Path((row["audio"] or {}).get("path") or f"row {index}").name
+    number = row.get(PLACE, index)
+    return Path((row["audio"] or {}).get("path") or f"row {number}").name

@@ -74,7 +74,10 @@ class Options:
         default=None,
         metadata={"help": "to measure on; else one beside 'train', or `test_size` is cut off"},
     )
-    test_size: float = field(default=0.2, metadata={"help": "share (or number) of rows to cut off"})
+    test_size: float = field(
+        default=0.2,
+        metadata={"help": "share (or number) of rows to cut off, of whole speakers if it can be"},
+    )
     audio_column: str | None = field(default=None, metadata={"help": "column of recordings"})
     text_column: str | None = field(default=None, metadata={"help": "column of transcripts"})
     shortest: float = field(default=0.1, metadata={"help": "seconds; shorter rows are left out"})

@@ -53,6 +53,8 @@ class Report:
     test: Part
     vocabulary: int  # tokens
     shared: int = 0  # rows of test whose recording is in train too
+    known_speakers: int = 0  # of test, who are in train too
+    known_sentences: int = 0  # rows of test whose transcript is in train too
     new_vocabulary: bool = False  # it was made from the train part
 
     def __str__(self) -> str:
@@ -84,6 +86,16 @@ class Report:
             lines.append(f"The model cannot spell much of this: {REMEDY}.")
         if self.shared:
             lines.append(f"{self.shared:,} recordings of test are in train too: it measures memory")
+        if self.known_speakers:
+            lines.append(
+                f"{self.known_speakers:,} of the {self.test.speakers:,} speakers of test are in "
+                "train too: others may be heard worse"
+            )
+        if self.known_sentences:
+            lines.append(
+                f"{self.known_sentences:,} of the {self.test.clips:,} transcripts of test are in "
+                "train too: others may be heard worse"
+            )
         outside = Counter(self.train.outside) + Counter(self.test.outside)
         if outside:
             listed = "  ".join(f"{c!r} {n:,}" for c, n in outside.most_common(CHARACTERS_SHOWN))
@@ -115,6 +127,8 @@ class Report:
             "test": plain(self.test),
             "vocabulary": self.vocabulary,
             "shared": self.shared,
+            "known_speakers": self.known_speakers,
+            "known_sentences": self.known_sentences,
             "durations": self.histogram(),
         }
 
@@ -132,23 +146,33 @@ class Report:
 
 def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool = False) -> Report:
     """Numbers about both parts of a prepared dataset."""
-    learnt = {*train.rows["checksum"]}
-    shared = sum(checksum in learnt for checksum in test.rows["checksum"])
     parts = (_part(train, processor), _part(test, processor))
-    return Report(*parts, len(processor.tokenizer), shared, new_vocabulary)
+    recordings, sentences = {*train.rows["checksum"]}, {*train.rows["transcription"]}
+    return Report(
+        *parts,
+        vocabulary=len(processor.tokenizer),
+        shared=sum(checksum in recordings for checksum in test.rows["checksum"]),
+        known_speakers=len(_speakers(train) & _speakers(test)),
+        known_sentences=sum(sentence in sentences for sentence in test.rows["transcription"]),
+        new_vocabulary=new_vocabulary,
+    )
+
+
+def _speakers(prepared: Prepared) -> set[object]:
+    """An empty speaker is one who is not known."""
+    rows = prepared.rows
+    return {*rows["speaker"]} - {None, ""} if "speaker" in rows.column_names else set()
 
 
 def _part(prepared: Prepared, processor: Any) -> Part:
     rows = prepared.rows
     rate = int(processor.feature_extractor.sampling_rate)
-    # An empty speaker is one who is not known.
-    speakers = {*rows["speaker"]} - {None, ""} if "speaker" in rows.column_names else ()
     durations = tuple(round(length / rate, 3) for length in rows["length"])
     counted = Counter(label for labels in rows["labels"] for label in labels)
     return Part(
         clips=len(rows),
         hours=round(sum(durations) / 3600, 4),
-        speakers=len(speakers) or None,
+        speakers=len(_speakers(prepared)) or None,
         durations=durations,
         characters=counted.total(),
         unknown=counted[processor.tokenizer.unk_token_id],

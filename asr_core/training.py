@@ -1,4 +1,4 @@
-"""Fine-tuning with CTC: rows, batches, Trainer, and the comparison at the end."""
+"""Fine-tuning with CTC: batches, Trainer, and the comparison at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from asr_core import augmentation, data, metrics, models, pictures, preparation, text
+from asr_core import augmentation, metrics, models, pictures, preparation, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError, first_line
 from asr_core.evaluation import Evaluation, evaluate
@@ -37,35 +37,6 @@ from asr_core.watch import Diary, Interruption, Patience, Watch
 UNSPELT = "\ufffd"  # a character of a transcript that has no token, where it is measured
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Rows to learn from and rows to measure on; `note` says how they were parted."""
-
-    train: Any
-    test: Any
-    note: str
-
-
-def load_parts(options: Options, seed: int) -> Parts:
-    """The part asked for, or that comes with "train"; else `test_size` of the rows, by `seed`."""
-    columns = data.Columns(options.audio_column, options.text_column)
-    where = (options.dataset, options.dataset_config)
-    train = data.load(*where, options.train_split, columns)
-    split = options.eval_split
-    if split is None and options.train_split == "train":
-        split = data.test_split(data.splits(*where))
-    if split:
-        return Parts(train, data.load(*where, split, columns), f"measured on its '{split}' part")
-    size = int(options.test_size) if options.test_size >= 1 else options.test_size
-    try:
-        parts = train.train_test_split(test_size=size, seed=seed)
-    except ValueError as error:
-        raise OptionError(
-            f"--test_size {options.test_size:g} of {len(train)} rows leaves too few ({error})."
-        ) from error
-    return Parts(parts["train"], parts["test"], f"{len(parts['test'])} rows cut off to measure on")
 
 
 class DurationBatches(Sampler[list[int]]):

@@ -54,14 +54,11 @@ def looked() -> report.Report:
 def write(tmp_path, looked):
     """Write a card of a model trained with `flags` and read it back."""
 
-    def write(
-        *flags: str, before=BEFORE, after=AFTER, name: str = "me/mine", shared=0
-    ) -> ModelCard:
+    def write(*flags: str, before=BEFORE, after=AFTER, name: str = "me/mine", **found) -> ModelCard:
         folder = tmp_path / "private-folder"
         folder.mkdir(exist_ok=True)
         arguments = ["--preset", "quickstart", "--output_dir", str(folder), *flags]
-        seen = replace(looked, shared=shared)
-        card.save(folder, name, *parse(arguments), seen, before, after)
+        card.save(folder, name, *parse(arguments), replace(looked, **found), before, after)
         return ModelCard.load(folder / "README.md")
 
     return write
@@ -167,6 +164,13 @@ def test_what_was_trained_on_as_well_is_not_called_new(write):
     text = write(shared=3).text
     assert "of which 3 were trained on, too" in text
     assert "not trained on" not in text
+
+
+def test_who_was_known_already_is_told(write, looked):
+    assert "as well" not in write().text
+    named = replace(looked.test, speakers=4)
+    text = write(test=named, known_speakers=3, known_sentences=12).text
+    assert "trained on as well: 3 of the 4 speakers and 12 of the 20 transcripts." in text
 
 
 def test_the_configuration_is_that_of_the_run(write):

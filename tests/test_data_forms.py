@@ -13,9 +13,8 @@ import pytest
 import recordings
 from hub import Hub
 
-from asr_core import audio, data, training
-from asr_core.errors import AudioError, DataError, OptionError
-from asr_core.flags import Options
+from asr_core import audio, data
+from asr_core.errors import AudioError, DataError
 
 
 @pytest.fixture(autouse=True)
@@ -238,31 +237,6 @@ def test_files_that_are_no_data_sets_are_named_with_what_would_be(tmp_path):
     assert "broken.parquet" in said(data.load, str(tmp_path / "broken.parquet"))
     (tmp_path / "empty.csv").write_text("")
     assert "empty.csv" in said(data.load, str(tmp_path / "empty.csv"))
-
-
-def test_the_rows_cut_off_to_measure_on_follow_the_seed(tmp_path):
-    path = str(parquet_file(tmp_path))
-
-    def parted(seed: int, size: float = 0.34) -> list[list[str]]:
-        options = Options(dataset=path, test_size=size)
-        parts = training.load_parts(options, seed)
-        return [parts.train["transcription"][:], parts.test["transcription"][:]]
-
-    train, test = parted(42)
-    assert len(test) == 3 and sorted(train + test) == sorted(row[1] for row in recordings.ROWS)
-    assert parted(42) == [train, test]
-    assert any(parted(seed) != [train, test] for seed in (1, 2, 3))
-    assert len(parted(42, size=1)[1]) == 1
-    assert "--test_size 6" in said(parted, 42, size=6, error=OptionError)
-
-
-def test_a_part_to_measure_on_is_used_where_there_is_one():
-    parts = training.load_parts(Options(dataset=data.SAMPLE), seed=0)
-    assert (
-        parts.test["transcription"][:] == data.load(data.SAMPLE, split="test")["transcription"][:]
-    )
-    parts = training.load_parts(Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0)
-    assert len(parts.train) + len(parts.test) == 30
 
 
 # --- on the Hub ---

@@ -71,6 +71,19 @@ def test_repeats_are_counted_within_and_across_the_parts():
     assert "2 recordings of test are in train too" in str(found)
 
 
+def test_who_and_what_is_learnt_from_and_measured_too_is_told():
+    rows = data.load(data.SAMPLE, split="train[:6]").add_column("speaker", ["a", "b", "c"] * 2)
+    processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
+    train, test, others = (
+        preparation.prepare(rows.select(some), processor, FRAMES)
+        for some in ([0, 1], [3, 4, 2, 0], [2])
+    )
+    printed = str(report.look(train, test, processor))
+    assert "2 of the 3 speakers of test are in train too" in printed
+    assert "1 of the 4 transcripts of test are in train too" in printed
+    assert "too" not in str(report.look(train, others, processor))
+
+
 def test_rows_left_out_have_a_reason_and_a_name(looked):
     assert looked.train.dropped == {
         "without a transcript": ["b.wav"],
