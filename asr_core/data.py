@@ -1,9 +1,9 @@
 """Datasets of any form -> rows of (audio, transcription), in the parts to learn and measure on.
 
-A dataset is named by an id of the Hub, a folder with `metadata.csv` or `metadata.jsonl`, a `.csv`,
-`.tsv`, `.jsonl` or `.parquet` file, or `sample`, the one that comes with this package. Recordings
-stay as they are (`Audio(decode=False)`) until a batch needs them: decoding is `audio`'s work, and
-prepared data is no larger than the recordings.
+A dataset is named by an id of the Hub, a folder as `tables` knows it, a `.csv`, `.tsv`, `.jsonl`
+or `.parquet` file, or `sample`, the one that comes with this package. Recordings stay as they are
+(`Audio(decode=False)`) until a batch needs them: decoding is `audio`'s work, and prepared data is
+no larger than the recordings.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
 SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
 STRINGS = ("string", "large_string")
+BINARY = ("binary", "large_binary")
 PLACE = "place"  # column of the number by which a row is known, where rows were parted
 
 
@@ -124,8 +125,10 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
         # Never from the cache: what was not there, or was named otherwise, may be there now.
         options = {"fn_kwargs": {"start": start}, "features": found}
         rows = rows.map(_from, **options, load_from_cache_file=False)
-    elif not isinstance(feature, datasets.Audio) and not (
-        isinstance(feature, dict) and "bytes" in feature
+    elif not (
+        isinstance(feature, datasets.Audio)
+        or (isinstance(feature, dict) and "bytes" in feature)
+        or getattr(feature, "dtype", None) in BINARY
     ):
         raise DataError(
             f"The column '{sound}' of {name} holds {feature}, not recordings: choose another with "
@@ -133,8 +136,8 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
         )
     if getattr(rows.features["transcription"], "dtype", "") not in STRINGS:
         raise DataError(
-            f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: "
-            f"choose another with --text_column. There are: {there}."
+            f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: put "
+            f"quotes around it, or choose another with --text_column. There are: {there}."
         )
     return rows.cast_column("audio", datasets.Audio(decode=False))
 

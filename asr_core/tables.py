@@ -1,7 +1,8 @@
 """Datasets on this machine -> the tables that say what is where, and how they are to be read.
 
-A folder with `metadata.csv` or `metadata.jsonl`, or with such folders in it; a folder of tables;
-one table: as people have them, with semicolons for commas and names that `datasets` does not take.
+A folder with `metadata.csv` or `metadata.jsonl`, or with such folders in it; a folder of tables, or
+of what `datasets` saved; one table: as people have them, with semicolons for commas and names that
+`datasets` does not take.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import glob
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ TEST_SPLITS = ("test", "validation", "dev", "eval")
 FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
 # What is in a cell when a quote was not closed: a line that begins with the name of a recording.
 JOINED = r"\n[^\n\t,;]*\.\w{2,4}\"?[\t,;]"
+SAVED = "state.json"  # beside what `save_to_disk` wrote, with the names of its files
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")  # that a folder's parts may be given by
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them
 
@@ -119,6 +122,13 @@ def find(name: str) -> Tables | None:
             parts = _parts(path.glob(f"*/{metadata}"), lambda file: file.parent.name)
             if parts:
                 return Tables(FORMS[Path(metadata).suffix], parts)
+        states = [path / SAVED] if (path / SAVED).exists() else path.glob(f"*/{SAVED}")
+        parts = _parts(
+            (file for state in states for file in _saved(state)),
+            lambda file: "train" if file.parent == path else file.parent.name,
+        )
+        if parts:
+            return Tables("arrow", parts)
         for ending in TABLES:
             parts = _parts(path.glob(f"*{ending}"), lambda file: SHARD.sub("", file.stem))
             if len(parts) == 1 and not parts.keys() & {"train", *TEST_SPLITS}:
@@ -132,6 +142,15 @@ def find(name: str) -> Tables | None:
     if path.suffix.lower() in FORMS or len(path.parts) > 2 or name.startswith((".", "/", "~")):
         raise DataError(f"{name} does not exist: check the path.")
     return None
+
+
+def _saved(state: Path) -> list[Path]:
+    """What `save_to_disk` wrote beside `state`, and not what `map` made of it later."""
+    try:
+        found = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
+        return [state.parent / Path(file["filename"]).name for file in found]
+    except (ValueError, KeyError, TypeError):  # of some other program
+        return []
 
 
 def _parts(files: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import recordings
+from datasets import Dataset, DatasetDict, Features, Value, load_from_disk
 from hub import Hub
 
 from asr_core import audio, data
@@ -55,7 +56,16 @@ def parquet_file(folder: Path) -> Path:
     return recordings.write_parquet(folder / "rows.parquet")
 
 
-FORMS = [folder_with_csv, folder_with_jsonl, csv_file, jsonl_file, parquet_file]
+def saved_folder(folder: Path) -> Path:
+    """As `datasets` leaves it, with what it has made of it since."""
+    rows = Dataset.from_parquet(str(recordings.write_parquet(folder / "rows.parquet")))
+    rows.save_to_disk(folder / "saved")
+    load_from_disk(folder / "saved").map(lambda row: {"transcription": "of the cache"})
+    assert len([*(folder / "saved").glob("*.arrow")]) == 2
+    return folder / "saved"
+
+
+FORMS = [folder_with_csv, folder_with_jsonl, csv_file, jsonl_file, parquet_file, saved_folder]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
@@ -89,6 +99,26 @@ def test_a_folder_of_folders_has_parts_with_recordings_of_their_own(tmp_path):
     assert seconds("train") == [1.0]
     assert seconds("test") == [2.0]
     assert seconds("train+test") == [1.0, 2.0]
+
+
+def test_what_was_saved_in_parts_has_them(tmp_path):
+    rows = Dataset.from_parquet(str(parquet_file(tmp_path)))
+    DatasetDict(train=rows, test=rows.select([4, 5])).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / "figures").mkdir()
+    (tmp_path / "saved" / "figures" / "state.json").write_text('{"of": "another program"}')
+    assert data.splits(str(tmp_path / "saved")) == ["test", "train"]
+    said = [row[1] for row in recordings.ROWS]
+    assert data.load(str(tmp_path / "saved"), split="train[:4]")["transcription"][:] == said[:4]
+    assert data.load(str(tmp_path / "saved"), split="test")["transcription"][:] == said[4:]
+
+
+def test_recordings_may_be_plain_bytes(tmp_path):
+    sound = recordings.sound(1.0)
+    plain = {"audio": [sound], "text": ["yes"]}
+    kinds = Features(audio=Value("binary"), text=Value("string"))
+    Dataset.from_dict(plain, features=kinds).to_parquet(tmp_path / "rows.parquet")
+    (row,) = data.load(str(tmp_path / "rows.parquet"))
+    assert data.row_source(row) == sound
 
 
 def test_a_table_may_be_parted_by_tabs_and_say_null(tmp_path):
