@@ -1,4 +1,4 @@
-"""Several files at once: each by itself, so that a bad one fails alone; all in one archive."""
+"""Several files at once: each by itself, so that a bad one fails alone; all in one zip file."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def table(lines: Sequence[Line], language: str = "en") -> str:
     return f'<table class="files"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def archive(lines: Iterable[Line]) -> bytes | None:
+def zipped(lines: Iterable[Line]) -> bytes | None:
     """A zip file with every transcript in every format, None where there are none.
 
     Names that occur twice are numbered, and those of recordings that were not heard to the end say
@@ -112,7 +112,7 @@ def archive(lines: Iterable[Line]) -> bytes | None:
     """
     file = io.BytesIO()
     taken: set[str] = set()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pack:
         for transcript in (line.transcript for line in lines):
             if transcript is None or not (transcript.complete or transcript.words):
                 continue
@@ -125,5 +125,5 @@ def archive(lines: Iterable[Line]) -> bytes | None:
                 name = f"{stem} ({number})"
             taken.add(name.casefold())
             for format in FORMATS:
-                zipped.writestr(f"{name}.{format}", render(transcript, format))
+                pack.writestr(f"{name}.{format}", render(transcript, format))
     return file.getvalue() if taken else None

@@ -50,7 +50,7 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         return batch.cancelled(lines, language) if lines else "", said, gr.Button(visible=False)
 
     def on_save(lines: tuple[batch.Line, ...], request: gr.Request):
-        made = batch.archive(lines)
+        made = batch.zipped(lines)
         if made is None:
             return None, page.notice("problem", say("nothing_yet", page.spoken(request)))
         return ["transcripts.zip", base64.b64encode(made).decode(), True], gr.skip()

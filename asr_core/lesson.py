@@ -187,14 +187,14 @@ def host_flags() -> list[str]:
         raise OptionError(f"ASR_TEACH_FLAGS={flags} cannot be taken apart: {why}.") from error
 
 
-def archive(model: Path) -> Path:
+def zipped(model: Path) -> Path:
     """A zip file with what makes the model work and what describes it."""
     from asr_core import hub
 
     path = model.with_name("taught-model.zip")
-    with zipfile.ZipFile(path, "w") as zipped:  # weights do not get smaller
+    with zipfile.ZipFile(path, "w") as pack:  # weights do not get smaller
         for name in hub.files(model):
-            zipped.write(model / name, name)
+            pack.write(model / name, name)
     return path
 
 

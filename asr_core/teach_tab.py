@@ -126,8 +126,8 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
                 start: gr.Button(interactive=not view.running),
                 cancel: gr.skip() if shown is None else gr.Button(visible=shown),
                 course: gr.Row(visible=view.steps > 0),
-                takings: gr.Row(visible=view.archive is not None),
-                download: view.archive,
+                takings: gr.Row(visible=view.download is not None),
+                download: view.download,
                 result: view.result,
                 **(draw(view, language) if view.steps and view[1:3] != drawn[1:3] else {}),
             }

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from asr_core import comparison, page
 from asr_core.errors import AsrError, ModelError, OptionError
-from asr_core.lesson import LEAST, Lesson, archive, copies, host_flags, stop, write
+from asr_core.lesson import LEAST, Lesson, copies, host_flags, stop, write, zipped
 from asr_core.phrases import say
 
 GLANCE = 0.5  # seconds between two looks at how the training goes
@@ -54,7 +54,7 @@ class Point(NamedTuple):
 class View(NamedTuple):
     """What the page shows of a lesson: a sentence, its course so far, and what came of it.
 
-    `result` is HTML, and `archive` a zip file with the model.
+    `result` is HTML, and `download` a zip file with the model.
     """
 
     notice: str
@@ -62,7 +62,7 @@ class View(NamedTuple):
     rates: Sequence[Point] = ()
     steps: int = 0  # in all
     result: str = ""
-    archive: str | None = None
+    download: str | None = None
     running: bool = False
 
 
@@ -112,8 +112,8 @@ def teach(lesson: Lesson | None, model: str | None, language: str = "en") -> Ite
         yield view._replace(notice=_notice("busy", "teach_measure", language))
         lesson.keep(folder / "model")
         said, result = _compare(lesson, test, language)
-        packed = str(archive(lesson.folder / "model"))
-        yield view._replace(notice=said, result=result, archive=packed, running=False)
+        packed = str(zipped(lesson.folder / "model"))
+        yield view._replace(notice=said, result=result, download=packed, running=False)
     except Exception as error:
         said = page.complaint(error, language)
         if not isinstance(error, AsrError):

@@ -142,7 +142,7 @@ def test_stop_at_once(visit):
     live.click("#live-stop")
 
 
-def test_several_files_and_one_archive(visit, tmp_path):
+def test_several_files_and_one_zip_file(visit, tmp_path):
     good = [clip.path for clip in page.samples(tmp_path, 2)]
     bad = tmp_path / "bad.wav"
     bad.write_text("no sound")

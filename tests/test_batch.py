@@ -1,4 +1,4 @@
-"""Several files: each is told by itself, one bad file fails alone, all end in the archive."""
+"""Several files: each is told by itself, one bad file fails alone, all end in the zip file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_of_a_cancelled_batch_what_is_finished_stays_and_the_rest_waits_no_longe
     assert table.count("Cancelled before anything was heard") == 2
 
 
-def test_of_a_file_that_is_cancelled_what_was_heard_is_in_the_table_and_the_archive(monkeypatch):
+def test_of_a_file_that_is_cancelled_what_was_heard_is_in_the_table_and_the_zip_file(monkeypatch):
     class Slow(Listener):
         def stream(self, source: str):
             *_, whole = super().stream(source)
@@ -67,7 +67,7 @@ def test_of_a_file_that_is_cancelled_what_was_heard_is_in_the_table_and_the_arch
     assert "TWO" in table
     assert table.count("What was heard so far stays here") == 1
     assert table.count("Cancelled before anything was heard") == 1
-    with zipfile.ZipFile(io.BytesIO(batch.archive(view.lines))) as zipped:
+    with zipfile.ZipFile(io.BytesIO(batch.zipped(view.lines))) as zipped:
         said = {name: zipped.read(name) for name in zipped.namelist() if name.endswith(".txt")}
     assert said == {"one.txt": b"ONE\n", "two (partial).txt": b"TWO\n"}
 
@@ -93,16 +93,16 @@ def test_no_files():
     assert "There are no files yet" in only.notice
 
 
-def test_there_is_no_archive_of_nothing():
-    assert batch.archive(()) is None
-    assert batch.archive([batch.Line("bad.wav", "")]) is None
+def test_there_is_no_zip_file_of_nothing():
+    assert batch.zipped(()) is None
+    assert batch.zipped([batch.Line("bad.wav", "")]) is None
     unheard = Transcript((), 0.0, "talk.wav", complete=False)
-    assert batch.archive([batch.Line("talk.wav", "", transcript=unheard)]) is None
+    assert batch.zipped([batch.Line("talk.wav", "", transcript=unheard)]) is None
 
 
-def test_the_archive_holds_every_file_in_every_format_once():
+def test_the_zip_file_holds_every_file_in_every_format_once():
     same = [Transcript((Word(text, 0.0, 0.4, 0.9),), 1.0, "call.wav") for text in ("A", "B")]
-    with zipfile.ZipFile(io.BytesIO(batch.archive(map(line, same)))) as zipped:
+    with zipfile.ZipFile(io.BytesIO(batch.zipped(map(line, same)))) as zipped:
         assert len(zipped.namelist()) == len(set(zipped.namelist())) == 10
         assert zipped.read("call.txt") == b"A\n"
         assert zipped.read("call (2).txt") == b"B\n"
@@ -122,9 +122,9 @@ def test_files_that_wait_long_are_kept_fresh(monkeypatch, tmp_path):
     assert paths[1].stat().st_mtime > 1e9
 
 
-def test_names_in_the_archive_differ_also_for_who_ignores_case():
+def test_names_in_the_zip_file_differ_also_for_who_ignores_case():
     said = [Transcript((), 1.0, name) for name in ("Talk.mp3", "talk.wav")]
-    names = zipfile.ZipFile(io.BytesIO(batch.archive(map(line, said)))).namelist()
+    names = zipfile.ZipFile(io.BytesIO(batch.zipped(map(line, said)))).namelist()
     assert len({name.casefold() for name in names}) == len(names)
 
 

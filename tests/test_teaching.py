@@ -164,7 +164,7 @@ def test_the_course_is_shown_and_then_what_came_of_it(lesson, pupil):
     assert lesson.sentences[2] in last.result
     # The same weights hear the same, and that is said.
     assert say("teach_no_better") in last.notice
-    with zipfile.ZipFile(last.archive) as zipped:
+    with zipfile.ZipFile(last.download) as zipped:
         names = zipped.namelist()
     assert "processor_config.json" in names
     assert any(name.endswith(".safetensors") for name in names)
@@ -232,7 +232,7 @@ for part in ("train", "test"):
         lesson.forget(index)
         lesson.sentences[index] = "something else"
     *_, last = views
-    assert last.archive
+    assert last.download
     assert last.result.count("<li>") == 2
     assert said[2] in last.result and said[5] in last.result
 
@@ -255,7 +255,7 @@ def test_two_lessons_share_nothing_and_take_turns(engine, lesson, pupil, tmp_pat
     assert lesson.process.poll() is not None
     pupil(LEARNS)  # and now it is the other one's turn
     *_, last = teach(other, "")
-    assert last.archive
+    assert last.download
     assert lesson.model is None
     other.close()
 
