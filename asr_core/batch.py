@@ -72,7 +72,8 @@ def transcribe_files(
                 shown = heard[:HEAD] + " …" * (len(heard) > HEAD)
             name, transcript = lines[index].name, view.transcript
             lines[index] = Line(name, view.notice, shown, view.running, transcript)
-            finished += bool(not view.running and transcript and transcript.complete)
+            heard_all = not view.running and transcript and transcript.complete
+            finished += bool(heard_all and transcript.words)
             said = say("files_done", language, done=finished, count=len(paths))
             running = view.running or index + 1 < len(paths)
             kind = "busy" if running else "done"

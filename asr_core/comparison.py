@@ -57,17 +57,23 @@ def compare(said: str, heard: str) -> Comparison:
 
 def markup(comparison: Comparison, language: str = "en") -> str:
     """HTML of the two texts, one above the other."""
-    cells = []
+    cells, right = [], True
+    empty = '<{0} aria-hidden="true">&nbsp;</{0}>'
     for kind, said, heard in comparison.pairs:
         if kind == "equal":
             cells.append(f'<span class="pair">{escape(said)}</span>')
             continue
-        title = escape(say(kind, language))
+        right = False
+        between = say("heard_as" if kind == "substitute" else kind, language)
         cells.append(
-            f'<span class="pair {kind}" title="{title}">'
-            f"<del>{escape(said) or '&nbsp;'}</del><ins>{escape(heard) or '&nbsp;'}</ins></span>"
+            f'<span class="pair {kind}" title="{escape(say(kind, language))}">'
+            + (f"<del>{escape(said)}</del>" if said else empty.format("del"))
+            + f'<span class="aloud"> {escape(between)} </span>'
+            + (f"<ins>{escape(heard)}</ins>" if heard else empty.format("ins"))
+            + "</span>"
         )
-    return f'<div class="pairs" dir="auto">{" ".join(cells)}</div>'
+    legend = "" if right else f'<p class="notice">{escape(say("legend", language))}</p>'
+    return f'<div class="pairs" dir="auto">{" ".join(cells)}</div>{legend}'
 
 
 def _folded(text: str) -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 
 from asr_core import captions, page
 from asr_core.engine import Engine, Wish
+from asr_core.phrases import say
 from asr_core.transcript_panel import ASSETS, transcript_panel
 
 SPEAKERS = 8  # listened to at once, the others wait while their browsers record
@@ -40,17 +41,17 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         if key == "":  # nothing was meant to begin, and what is shown stays
             yield gr.skip()
             return
-        session = captions.Session(over=not key)  # without a microphone there is no key
-        key = (key or "")[: captions.KEY]
+        language = page.spoken(request)
+        if key is None:
+            yield {panel.notice: page.notice("problem", say("no_microphone", language))}
+            return
+        session, key = captions.Session(), key[: captions.KEY]
         speaking[key] = session
         try:
-            for heard in captions.listen(engine, session, page.spoken(request), Wish(*wish)):
-                yield {
-                    panel.words: heard.words,
-                    panel.notice: heard.notice,
-                    panel.transcript: heard.transcript,
-                    panel.text: heard.text,
-                }
+            before = None
+            for view in captions.listen(engine, session, language, Wish(*wish)):
+                yield panel.changed(view, before)
+                before = view
             yield gr.skip()  # or gradio would send the last view once more
         finally:
             speaking[key] = captions.ENDED

@@ -215,14 +215,16 @@ def model_line(engine: Engine, language: str = "en", model: str | None = None) -
     yield notice("done", line)
 
 
-def compare(transcript: Transcript | None, said: str | None, language: str = "en") -> str:
-    """HTML that sets what was heard beside what was really said."""
+def compare(
+    transcript: Transcript | None, said: str | None, language: str = "en"
+) -> tuple[str, str]:
+    """HTML of how right it is, and of what was heard beside what was really said."""
     if transcript is None:
-        return notice("problem", say("nothing_yet", language))
+        return notice("problem", say("nothing_yet", language)), ""
     try:
         compared = comparison.compare(said or "", transcript.text)
     except AsrError as error:
-        return notice("problem", complaint(error, language))
+        return notice("problem", complaint(error, language)), ""
     rates = say(
         "compared",
         language,
@@ -230,7 +232,7 @@ def compare(transcript: Transcript | None, said: str | None, language: str = "en
         cer=f"{compared.cer:.1%}",
         **{kind: compared.count(kind) for kind in comparison.ERRORS},
     )
-    return notice("done", rates) + comparison.markup(compared, language)
+    return notice("done", rates), comparison.markup(compared, language)
 
 
 def notice(kind: str, text: str, extra: str = "") -> str:

@@ -25,6 +25,7 @@ ENGLISH = {
         "**The microphone cannot be used.** Allow it for this page in the browser's address bar, "
         "and check that one is connected. Uploads work all the same."
     ),
+    "no_microphone": "The microphone cannot be used: what to do is said at the top of the page.",
     "loading": "The model is being loaded …",
     "loading_queued": (
         "The model is still being loaded. Your recording is transcribed as soon as it is there."
@@ -59,6 +60,8 @@ ENGLISH = {
     "substitute": "wrong: said above, heard below",
     "delete": "missed",
     "insert": "made up",
+    "heard_as": "heard as",
+    "legend": "Above what was said, below what was heard.",
     "choose_model": "Model",
     "default_model": "Standard",
     "wishes": "Words and names to favour",
@@ -152,6 +155,7 @@ KOREAN = {
         "**마이크를 쓸 수 없습니다.** 브라우저 주소창에서 이 페이지에 마이크를 허용하고, "
         "마이크가 연결되어 있는지 확인하세요. 파일 올리기는 그대로 됩니다."
     ),
+    "no_microphone": "마이크를 쓸 수 없습니다. 어떻게 하면 되는지는 페이지 맨 위에 있습니다.",
     "loading": "모델을 불러오는 중입니다 …",
     "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",
     "model": "모델: {name}, {hardware}.",
@@ -183,6 +187,8 @@ KOREAN = {
     "substitute": "틀림: 위는 한 말, 아래는 들은 말",
     "delete": "빠짐",
     "insert": "덧붙음",
+    "heard_as": "이렇게 들림:",
+    "legend": "위는 한 말, 아래는 들은 말입니다.",
     "choose_model": "모델",
     "default_model": "기본",
     "wishes": "자주 나올 낱말과 이름",

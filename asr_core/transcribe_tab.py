@@ -73,24 +73,30 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
             at_once = not engine.ready(wished.model)
             engine.fetch(wished.model)
             views = transcribe(recording, wished, page.spoken(request))
+            before = None
             for view, shown in page.cancellable(views, at_once):
                 if number != newest[0]:
                     break
-                yield {
-                    panel.words: view.words,
-                    panel.notice: view.notice,
-                    panel.transcript: view.transcript,
-                    panel.text: "" if view.running else view.text,
-                    cancel: gr.skip() if shown is None else gr.Button(visible=shown),
-                }
+                changed = panel.changed(view, before)
+                if recording is None:  # what is shown stays
+                    changed = {panel.notice: view.notice}
+                if shown is not None:
+                    changed[cancel] = gr.Button(visible=shown)
+                yield changed
+                before = view
         yield gr.skip()  # or gradio would send the last view again, over what was corrected since
 
     def on_cancel(transcript: Transcript | None, request: gr.Request):
         said = page.notice("done", say("cancelled", page.spoken(request)))
         return said, transcript.text if transcript else "", gr.Button(visible=False)
 
-    def on_clear():
-        return "", [], None, "", gr.Button(visible=False)
+    def on_clear(transcript: Transcript | None, request: gr.Request):
+        """A look at the other way to record does this too: no words are lost by it."""
+        if transcript and transcript.complete:
+            return gr.skip()
+        if transcript:
+            return on_cancel(transcript, request)
+        return "", "", gr.Button(visible=False)
 
     turn = {
         "fn": on_turn,
@@ -125,5 +131,9 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
         api_visibility="private",
     )
     recording.clear(**turn).then(
-        on_clear, outputs=[*panel.outputs, cancel], cancels=runs, api_visibility="private"
+        on_clear,
+        panel.transcript,
+        [panel.notice, panel.text, cancel],
+        cancels=runs,
+        api_visibility="private",
     )

@@ -29,16 +29,31 @@ SAVE = "(file) => { if (file) saveFile(...file); }"
 
 @dataclass(frozen=True)
 class Panel:
-    """The components that show a transcript; `transcript` is a state that holds a Transcript."""
+    """The components that show a transcript; `transcript` is a state that holds a Transcript.
+
+    `rates` and `pairs` say how right it is.
+    """
 
     notice: gr.HTML
     words: gr.HTML
     transcript: gr.State
     text: gr.Textbox
+    rates: gr.HTML
+    pairs: gr.HTML
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        return [self.notice, self.words, self.transcript, self.text]
+        return [self.notice, self.words, self.transcript, self.text, self.rates, self.pairs]
+
+    def changed(self, view: page.View, before: page.View | None) -> dict:
+        """What gradio is to set for `view`; `before` is the last view of the same recording."""
+        changed = {
+            self.notice: view.notice,
+            self.words: view.words,
+            self.transcript: view.transcript,
+            self.text: "" if view.running else view.text,
+        }
+        return changed if before else changed | {self.rates: "", self.pairs: ""}
 
 
 def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False) -> Panel:
@@ -77,16 +92,18 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
             max_lines=16,
         )
         compare = gr.Button(i18n("compare_button"), size="sm")
-        comparison = gr.HTML(js_on_load=LIVE_REGION)
+        rates, pairs = gr.HTML(js_on_load=LIVE_REGION), gr.HTML()
     transcript, file = gr.State(), gr.JSON(visible=False)
-    panel = Panel(notice, words, transcript, text)
+    panel = Panel(notice, words, transcript, text, rates, pairs)
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
 
     def on_edit(transcript: Transcript | None, text: str, request: gr.Request):
+        language = page.spoken(request)
         if transcript is None:  # what is shown stays
-            return gr.skip(), gr.skip(), page.lost(text, page.spoken(request)) or gr.skip()
-        transcript = page.edit(transcript, text)
-        return transcript, page.rows(transcript), gr.skip()
+            return gr.skip(), gr.skip(), page.lost(text, language) or gr.skip()
+        corrected = page.edit(transcript, text)
+        said = gr.skip() if corrected is transcript else page.outcome(corrected, language)
+        return corrected, page.rows(corrected), said
 
     def on_download(format: str):
         def make(transcript: Transcript | None, text: str, request: gr.Request):
@@ -107,5 +124,7 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
     for format, button in downloads.items():
         saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
         saved.then(None, file, js=SAVE)
-    gr.on([compare.click, said.submit], on_compare, [transcript, text, said], comparison, **quiet)
+    gr.on(
+        [compare.click, said.submit], on_compare, [transcript, text, said], [rates, pairs], **quiet
+    )
     return panel

@@ -176,6 +176,18 @@ def wish(page, language_model: bool = True, hotwords: str = "") -> None:
     page.fill("#hotwords textarea, #hotwords input", hotwords)
 
 
+def left(page) -> bool:
+    """Whether the page is loaded anew; a visitor who is asked says no."""
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.evaluate("window.before = true")
+    page.evaluate("setTimeout(() => location.reload())")
+    page.wait_for_timeout(1000)
+    assert asked in ([], ["beforeunload"])
+    assert page.evaluate("window.before === true") == bool(asked)
+    return not asked
+
+
 def words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.upper())
 

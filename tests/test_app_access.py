@@ -6,7 +6,7 @@ import re
 
 import pytest
 import speech
-from browser import notice, transcript, upload
+from browser import long_recording, notice, silence, transcript, upload
 
 from asr_core import data
 from asr_core.engine import Engine
@@ -78,6 +78,71 @@ def test_everything_that_can_be_reached_has_a_name(visit, locale):
             samples = set(page.locator("#samples button").all_inner_texts())
             english = {name for name in named - samples if not re.search("[가-힣]", name)}
             assert {name for name in english if "↓" not in name} == set()
+
+
+def test_files_that_were_chosen_can_be_added_to(visit, tmp_path):
+    for locale, name, remove in (
+        ("en-US", "Upload files", "Remove this file"),
+        ("ko-KR", "파일 올리기", "이 파일 빼기"),
+    ):
+        page = visit(locale=locale)
+        page.locator("button[role=tab]").nth(2).click()
+        files = [str(silence(tmp_path / f"{name}.wav")) for name in "ab"]
+        page.set_input_files("#files input[type=file]", files)
+        button = page.locator("#files").get_by_role("button", name=name, exact=True)
+        button.wait_for()
+        assert button.get_attribute("title") == name
+        page.locator("#files").get_by_role("button", name=remove).first.wait_for()
+
+
+@pytest.mark.parametrize(
+    "locale, said", [("en-US", "is not taken here"), ("ko-KR", "여기에서 받지 않는 파일입니다")]
+)
+def test_what_is_no_recording_is_refused_in_a_sentence(visit, tmp_path, locale, said):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    page = visit(locale=locale)
+    upload(page, path)
+    page.locator(".toast-message-text").get_by_text(said).wait_for()
+    shown = page.locator(".toast-message-text").inner_text()
+    assert shown.startswith("notes.txt") and "audio/" not in shown
+
+
+def test_the_focus_can_be_seen(visit):
+    page = visit()
+    page.click("#wishes button")
+    page.click("#transcript-edit button")
+    for selector in ("#hotwords :is(input, textarea)", "#transcript-edit textarea"):
+        page.focus(selector)
+        style = "element => getComputedStyle(element).outline"
+        assert page.locator(selector).evaluate(style).endswith("solid 2px"), selector
+        page.locator(selector).evaluate("element => element.blur()")
+        assert not page.locator(selector).evaluate(style).endswith("solid 2px"), selector
+
+
+def test_what_goes_hands_the_focus_to_what_takes_its_place(visit, tmp_path):
+    page = visit()
+    page.focus("#recording .record-button")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.matches('#recording .stop-button')")
+    page.wait_for_timeout(1000)
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.matches('#recording audio')")
+    page.wait_for_selector("#transcript-notice .notice:not(.busy)")
+    upload(page, long_recording(tmp_path / "long.wav", minutes=60))
+    page.wait_for_selector("#transcript-words .word")
+    page.focus("#cancel")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'transcribe'")
+
+
+def test_all_tabs_are_seen_on_a_phone(visit):
+    for locale in ("en-US", "ko-KR"):
+        page = visit(locale=locale, viewport={"width": 360, "height": 740})
+        tabs = page.locator(".tab-container button[role=tab]")
+        assert tabs.count() == 4
+        for index in range(4):
+            tabs.nth(index).wait_for(state="visible")
 
 
 def test_a_fold_tells_whether_it_is_open(visit):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import PATIENCE, App, notice, silence, transcript, upload, words
+from browser import PATIENCE, App, left, notice, silence, transcript, upload, words
 from playwright.sync_api import expect
 
 from asr_core import page
@@ -190,8 +190,10 @@ def test_recordings_can_be_heard_and_taken_back(enter, clips):
     tab.click("#teach-numbers label >> nth=0")
     tab.wait_for_selector("#teach-recording audio")
     expect(tab.locator(SENTENCE)).to_have_value(clips[0].sentence, timeout=PATIENCE)
+    assert not left(tab)
     tab.click("#teach-recording button[aria-label=Clear]")
     have(tab, 0)
+    assert left(tab)
 
 
 def test_silence_teaches_nothing(enter, tmp_path):

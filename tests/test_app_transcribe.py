@@ -115,8 +115,13 @@ def test_a_microphone_that_is_denied(visit):
         " throw new DOMException('denied', 'NotAllowedError'); }"
     )
     page.reload()
+    page.set_viewport_size({"width": 375, "height": 500})
     page.click("#recording .record-button")
-    page.get_by_text("The microphone cannot be used.").wait_for()
+    page.get_by_role("alert").filter(has_text="The microphone cannot be used.").wait_for()
+    page.wait_for_function("document.querySelector('#denied').getBoundingClientRect().bottom >= 0")
+    page.click("button[role=tab]:has-text('Live')")
+    page.click("#live-record")
+    assert "top of the page" in notice(page, "problem", "live")
 
 
 def test_plain_http_is_said_to_have_no_microphone(visit):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import long_recording, notice, transcript, upload, words
+from browser import left, long_recording, notice, transcript, upload, words
 
 pytestmark = pytest.mark.browser
 
@@ -47,6 +47,28 @@ def test_words_can_be_reached_and_played_by_keyboard(heard):
     heard.wait_for_function(f"!{AUDIO}.paused")
     start = float(second.get_attribute("data-start"))
     assert heard.evaluate(f"{AUDIO}.currentTime") >= start
+    heard.keyboard.press("Escape")
+    heard.wait_for_function(f"{AUDIO}.paused")
+
+
+def test_keys_go_from_line_to_line_and_to_both_ends(visit):
+    page = visit(viewport={"width": 375, "height": 800})
+    page.click("#samples button >> nth=0")
+    assert transcript(page)
+    all_words = page.locator("#transcript-words .word")
+    all_words.first.focus()
+    place = "[document.activeElement.offsetTop, document.activeElement.offsetLeft]"
+    first, (top, start) = page.evaluate("document.activeElement.innerText"), page.evaluate(place)
+    page.keyboard.press("ArrowDown")
+    below, at = page.evaluate(place)
+    assert below > top and at == start
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")  # there is no line above
+    assert page.evaluate(place) == [top, start]
+    for key, word in (("End", all_words.last), ("Home", all_words.first)):
+        page.keyboard.press(key)
+        assert word.evaluate("word => word === document.activeElement")
+    assert page.evaluate("document.activeElement.innerText") == first
 
 
 def test_copy(heard):
@@ -101,11 +123,77 @@ def test_a_download_of_nothing_says_what_to_do(visit):
     assert notice(page, "problem").startswith("There is no transcript yet")
 
 
-def test_a_new_recording_takes_the_place_of_the_old(heard):
-    heard.click("#recording [aria-label=Clear]")
-    heard.wait_for_function("!document.querySelector('#transcript-words .word')")
-    heard.click("#transcript-downloads button >> text=TXT")
-    assert notice(heard, "problem").startswith("There is no transcript yet")
+@pytest.fixture
+def corrected(heard):
+    """The page where the transcript has been corrected to "mine"."""
+    heard.click("#transcript-edit button")
+    heard.fill("#transcript-edit textarea", "mine")
+    heard.keyboard.press("Tab")
+    heard.wait_for_selector("#transcript-words .word >> text=mine")
+    assert notice(heard, "done").startswith("One word in")
+    return heard
+
+
+@pytest.mark.parametrize("way", ["[aria-label=Clear]", "[aria-label='Record audio']"])
+def test_a_correction_stays_until_another_recording_is_heard(corrected, way):
+    corrected.click(f"#recording {way}")
+    corrected.wait_for_selector("#recording audio", state="hidden")
+    corrected.click("#transcribe")
+    assert notice(corrected, "problem").startswith("There is no recording yet")
+    assert corrected.locator("#transcript-words .word").all_inner_texts() == ["mine"]
+    assert corrected.input_value("#transcript-edit textarea") == "mine"
+    corrected.click("#samples button >> nth=1")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+    corrected.wait_for_function(
+        "!['', 'mine'].includes(document.querySelector('#transcript-edit textarea').value)"
+    )
+
+
+def test_who_has_corrected_something_is_asked_before_the_page_goes(corrected):
+    assert not left(corrected)
+    with corrected.expect_download():
+        corrected.click("#transcript-downloads button >> text=TXT")
+    assert left(corrected)
+
+
+def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
+    corrected.click("#samples button >> nth=1")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+    assert transcript(corrected)
+    assert left(corrected)
+
+
+def test_who_is_recording_is_asked_before_the_page_goes(visit):
+    page = visit()
+    page.click("#recording .record-button")
+    page.wait_for_selector("#recording .stop-button")
+    assert not left(page)
+    page.click("#recording .stop-button")
+    page.wait_for_selector("#transcript-notice .notice:not(.busy)")
+    assert left(page)
+
+
+def test_a_text_can_be_corrected_when_no_more_of_it_comes(visit, tmp_path):
+    page = visit()
+    upload(page, long_recording(tmp_path / "long.wav", minutes=60))
+    page.click("#transcript-edit button")
+    page.wait_for_selector("#transcript-words .word")
+    page.wait_for_selector("#transcript-edit textarea:read-only")
+    page.click("#cancel")
+    page.wait_for_selector("#transcript-edit textarea:read-write")
+    page.wait_for_function("document.querySelector('#transcript-edit textarea').value")
+
+
+def test_how_right_it_was_goes_with_what_it_was_about(heard):
+    fold = heard.locator("#transcript-compare")
+    fold.locator("button").first.click()
+    fold.locator("textarea").fill("xylophone")
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    fold.get_by_text("Word error rate").wait_for()
+    assert fold.locator(".pair").count()
+    heard.click("#samples button >> nth=1")
+    fold.get_by_text("Word error rate").wait_for(state="detached")
+    assert fold.locator(".pair").count() == 0
 
 
 def test_a_long_recording_shows_words_and_time_left_and_can_be_cancelled(visit, tmp_path):

@@ -24,7 +24,8 @@ class Listener:
             raise AudioError(f"{source} is <damaged>.")
         name = source.removesuffix(".wav")
         yield Transcript((), 0.5, source, complete=False)
-        yield Transcript((Word(name.upper(), 0.0, 0.4, 0.9),), 1.0, source)
+        said = () if "silent" in source else (Word(name.upper(), 0.0, 0.4, 0.9),)
+        yield Transcript(said, 1.0, source)
 
 
 def line(transcript: Transcript) -> batch.Line:
@@ -37,10 +38,11 @@ def transcribe(monkeypatch, *paths: str) -> list[batch.Batch]:
 
 
 def test_a_bad_file_fails_alone(monkeypatch):
-    *_, last = transcribe(monkeypatch, "one.wav", "bad.wav", "two.wav")
-    assert [line.transcript and line.transcript.text for line in last.lines] == ["ONE", None, "TWO"]
+    *_, last = transcribe(monkeypatch, "one.wav", "bad.wav", "two.wav", "silent.wav")
+    heard = [line.transcript and line.transcript.text for line in last.lines]
+    assert heard == ["ONE", None, "TWO", ""]
     assert "bad.wav is &lt;damaged&gt;." in last.table
-    assert "2 of 3 transcribed" in last.notice
+    assert "2 of 4 transcribed" in last.notice  # in one, nothing was said
     assert not last.running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -59,7 +60,23 @@ def test_korean():
 def test_markup_shows_both_words_and_names_the_error():
     html = markup(compare("pay now", "say now"))
     assert '<span class="pair substitute" title="wrong: said above, heard below">' in html
-    assert "<del>pay</del><ins>say</ins></span>" in html
+    assert "<del>pay</del>" in html and "<ins>say</ins></span>" in html
+    assert "Above what was said" in html
+    assert "Above" not in markup(compare("pay now", "pay now"))
+
+
+@pytest.mark.parametrize(
+    "said, heard, read",
+    [
+        ("pay now", "say now", "pay heard as say now"),
+        ("pay it now", "pay now", "pay it missed now"),
+        ("pay now", "pay it now", "pay made up it now"),
+    ],
+)
+def test_a_screen_reader_says_what_is_wrong(said, heard, read):
+    html = markup(compare(said, heard)).split("<p")[0]
+    html = re.sub(r"<(\w+) aria-hidden.*?</\1>", "", html)
+    assert " ".join(re.sub("<.*?>", "", html).split()) == read
 
 
 def test_vowel_signs_are_part_of_words():

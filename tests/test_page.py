@@ -254,7 +254,7 @@ def test_failures_are_korean_for_a_korean_visitor(wav):
     assert "hi.wav: 소리가 없는 영상입니다." in last.notice
     silent = Transcript((), 1.0, warnings=("No words were recognised in hi.wav.",))
     assert "hi.wav: 알아들은 낱말이 없습니다." in page.outcome(silent, "ko")
-    assert "견줄 글이 없습니다" in page.compare(HELLO, "", "ko")
+    assert "견줄 글이 없습니다" in page.compare(HELLO, "", "ko")[0]
     choice = Choice("embedded", "the Hub could not be reached, so big is not available")
     *_, line = page.model_line(Engine(Speaker(), choice), "ko")
     assert "Hub에 닿지 않아 big 모델을 쓸 수 없습니다" in line

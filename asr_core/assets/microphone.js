@@ -44,7 +44,7 @@ window.startMicrophone = async () => {
   if (mine !== turn) {
     stream.getTracks().forEach((track) => track.stop());
     context.close();
-    return null;
+    return "";
   }
   const recorder = new AudioWorkletNode(context, "recorder", {
     channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0,

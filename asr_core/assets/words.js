@@ -45,10 +45,23 @@ function follow() {
   requestAnimationFrame(follow);
 }
 
-// One stop for the Tab key; arrows go from word to word.
+// One stop for the Tab key; arrows go from word to word and from line to line.
 function step(word, by) {
   const all = words();
-  const next = all[Math.min(Math.max(all.indexOf(word) + by, 0), all.length - 1)];
+  move(word, all[Math.min(Math.max(all.indexOf(word) + by, 0), all.length - 1)]);
+}
+
+function stepLine(word, down) {
+  const all = words();
+  const at = all.indexOf(word);
+  const others = down ? all.slice(at + 1) : all.slice(0, at).reverse();
+  const line = others.find((other) => other.offsetTop !== word.offsetTop)?.offsetTop;
+  const there = others.filter((other) => other.offsetTop === line);
+  const gap = (other) => Math.abs(other.offsetLeft - word.offsetLeft);
+  if (there.length) move(word, there.reduce((best, other) => (gap(other) < gap(best) ? other : best)));
+}
+
+function move(word, next) {
   word.tabIndex = -1;
   next.tabIndex = 0;
   next.focus();
@@ -65,6 +78,11 @@ box.addEventListener("keydown", (event) => {
   if (event.key === "Enter" || event.key === " ") playFrom(word);
   else if (event.key === "ArrowRight") step(word, 1);
   else if (event.key === "ArrowLeft") step(word, -1);
+  else if (event.key === "ArrowDown") stepLine(word, true);
+  else if (event.key === "ArrowUp") stepLine(word, false);
+  else if (event.key === "Home") step(word, -Infinity);
+  else if (event.key === "End") step(word, Infinity);
+  else if (event.key === "Escape") player()?.pause();
   else return;
   event.preventDefault();
 });
