@@ -7,6 +7,7 @@ The page's layout, and serving it; what the page does is in `asr_core/page.py`.
 
 import argparse
 import asyncio
+import io
 import logging
 import os
 import signal
@@ -33,6 +34,7 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
+HERE = ("localhost", "127.0.0.1", "::1")  # no proxy leads to these
 
 
 def build(engine: Engine, public: bool = False) -> "gr.Blocks":
@@ -134,10 +136,25 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     Raises ModelError when `model` cannot be loaded and OptionError when nothing can be served at
     `host` and `port`.
     """
+    host = host or os.environ.pop("GRADIO_SERVER_NAME", None)
+    if host and ":" in host and not host.startswith("["):
+        host = f"[{host}]"  # an IPv6 address as it is written before a port, which gradio wants
+    # gradio asks itself whether it can be reached, which no proxy could.
+    for name in ("no_proxy", "NO_PROXY"):
+        others = [os.environ[name]] if os.environ.get(name) else []
+        os.environ[name] = ",".join([*others, *HERE])
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
-        import gradio as gr
-        from gradio import http_server
+        try:
+            import gradio as gr
+            from gradio import http_server
+        except ImportError as error:
+            if "socksio" not in str(error):
+                raise
+            raise OptionError(
+                "The proxy of this machine (ALL_PROXY and its like) speaks SOCKS, for which a "
+                "package is missing: `pip install httpx[socks]`, or unset it."
+            ) from error
 
         from asr_core.downloads import bound
 
@@ -181,6 +198,10 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         try:
             # Only now: importing torch beside gradio would hold the page up.
             print(f"Ready: {engine.recognizer()}.", flush=True)
+            if teaching.allowed(public):
+                teaching.check()
+            import av  # noqa: F401
+            import matplotlib.pyplot  # noqa: F401  gradio wants it, and the first visitor would wait
         except AsrError as error:
             if model or isinstance(error, OptionError):  # what only who hosts can put right
                 raise
@@ -213,8 +234,13 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("asr_core").setLevel(logging.INFO)
     chosen = options(arguments)
-    # A host may end us like this: by way of an exit, what visitors have left is deleted.
+    if isinstance(sys.stdout, io.TextIOWrapper):  # gradio prints signs that not all can show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # A host, or a terminal that is closed, may end us like this: by way of an exit, what visitors
+    # have left is deleted.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit())
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
     except (AsrError, OSError) as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from asr_core import archive, subtitles
 from asr_core.errors import (
     AsrError,
+    AudioError,
     DataError,
     OptionError,
     at_least_one,
@@ -178,7 +179,11 @@ def _several(options: argparse.Namespace) -> bool:
 
 
 def _source(job: archive.Job) -> Source:
-    return sys.stdin.buffer if job.source == "-" else job.source
+    if job.source != "-":
+        return job.source
+    if sys.stdin is None:
+        raise AudioError("There is no standard input: give the path of a recording.")
+    return sys.stdin.buffer
 
 
 def _written(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
-from asr_core.errors import AudioError, printable, reason
+from asr_core.errors import AudioError, first_line, printable, reason
 from asr_core.resampling import Resampler
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Recording:
         if self.source is None:
             raise AudioError("There is no recording yet: record or choose one, then try again.")
         if isinstance(self.source, tuple):
-            yield from self._decode_array(*self.source)
+            rate, samples = self.source if len(self.source) == 2 else (None, None)
+            samples = checked(rate, samples, self.name)
+            for start in range(0, len(samples), BLOCK):
+                yield rate, mono(samples[start : start + BLOCK])
         elif isinstance(self.source, bytes | bytearray | memoryview):
             yield from self._decode_file(io.BytesIO(self.source))
         elif hasattr(self.source, "read"):
@@ -154,25 +157,6 @@ class Recording:
                 "bytes, a file object or (sample rate, samples)."
             )
 
-    def _decode_array(self, rate: int, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        samples = np.asarray(samples)
-        if not np.isscalar(rate) or samples.dtype.kind not in "iuf":
-            raise AudioError(f"{self.name} is not (sample rate, samples): check what they are.")
-        if samples.dtype.kind in "iu" and samples.dtype.itemsize > 4:
-            raise AudioError(
-                f"{self.name} has samples of {samples.dtype}, which do not say what is loudest: "
-                "give int16, or floats from -1 to 1."
-            )
-        if samples.ndim not in (1, 2) or (
-            samples.ndim == 2 and not 1 <= samples.shape[1] <= CHANNELS
-        ):
-            raise AudioError(
-                f"{self.name} has samples of shape {samples.shape}: (samples,) or (samples, "
-                f"channels) with at most {CHANNELS} channels can be read."
-            )
-        for start in range(0, len(samples), BLOCK):
-            yield rate, mono(samples[start : start + BLOCK])
-
     def _decode_file(self, file: BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
         # The file object and not its path goes to ffmpeg, which would take "http://" for a wish.
         import av
@@ -180,6 +164,8 @@ class Recording:
         head, size = _look_into(file)
         if size == 0:
             raise AudioError(f"{self.name} is empty: record or choose it again.")
+        if size is None:
+            file = _Stream(file)
         try:
             container = av.open(
                 file,
@@ -315,6 +301,33 @@ def _resample(
     yield resampler.finish()
 
 
+def checked(rate: object, samples: object, name: str = "The recording") -> np.ndarray:
+    """PCM of any type, of shape (samples,) or (samples, channels), from numpy, torch or a list.
+
+    Raises AudioError when these are not samples at a rate, calling them `name`.
+    """
+    if hasattr(samples, "detach"):  # torch's: numpy knows neither a GPU nor bfloat16
+        samples = samples.detach().cpu()
+        samples = samples.float() if samples.is_floating_point() else samples
+    try:
+        samples = np.asarray(samples)
+    except (ValueError, TypeError):  # rows of several lengths
+        samples = np.asarray(None)
+    if not np.isscalar(rate) or samples.dtype.kind not in "iuf":
+        raise AudioError(f"{name} is not (sample rate, samples): check what they are.")
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize > 4:
+        raise AudioError(
+            f"{name} has samples of {samples.dtype}, which do not say what is loudest: "
+            "give int16, or floats from -1 to 1."
+        )
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= CHANNELS):
+        raise AudioError(
+            f"{name} has samples of shape {samples.shape}: (samples,) or (samples, channels) with "
+            f"at most {CHANNELS} channels can be read."
+        )
+    return samples
+
+
 def mono(samples: np.ndarray) -> np.ndarray:
     """(samples,) or (samples, channels) of any PCM type -> float32 of shape (samples,)."""
     if samples.dtype.kind in "iu":
@@ -335,15 +348,33 @@ def mono(samples: np.ndarray) -> np.ndarray:
 
 
 def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
-    """The first 64 KiB of a file that can be rewound, and its size."""
+    """The first 64 KiB of a file that can be rewound, and its size.
+
+    Nothing is read of another one, as it could not be put back.
+    """
     try:
         start = file.tell()
-        head = file.read(1 << 16)
-        size = file.seek(0, os.SEEK_END) - start
+        file.seek(0, os.SEEK_END)
+        size = file.tell() - start
         file.seek(start)
-    except (AttributeError, OSError):
+        head = file.read(1 << 16)
+        file.seek(start)
+    except (AttributeError, OSError, ValueError):
         return b"", None
     return (head, size) if isinstance(head, bytes) else (b"", None)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What can only be read on, whose errors are those of a file: an HTTP client has its own."""
+
+    file: BinaryIO
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self.file.read(count)
+        except Exception as error:
+            raise OSError(first_line(error)) from error
 
 
 def name_of(source: Source | None) -> str:

@@ -7,6 +7,8 @@ tape would, and its rooms need recorded impulse responses.
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -89,8 +91,7 @@ def change_voice(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
     The resonances, which the lower part of the cepstrum holds, are moved up by that factor: vocal
     tract length perturbation (Jaitly and Hinton, 2013), but of the sound instead of its features.
     """
-    from librosa import istft, stft
-
+    stft, istft = _transforms()
     size = 2 ** round(np.log2(FRAME * rate))
     if len(samples) < size:  # nobody is heard in that
         return samples
@@ -106,6 +107,21 @@ def change_voice(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
     moved = (1 - part) * envelope[below] + part * envelope[below + 1]
     changed = istft(spectrum * np.exp(moved - envelope), hop_length=size // 4, length=len(samples))
     return changed.astype(np.float32, copy=False)
+
+
+@functools.cache
+def _transforms() -> tuple[Callable, Callable]:
+    """librosa's, which cannot be imported where numba may write nowhere (librosa #1156)."""
+    try:
+        from librosa import istft, stft
+    except RuntimeError as error:
+        if "no locator" not in str(error):
+            raise
+        import numba
+
+        numba.config.CACHE_DIR = tempfile.gettempdir()  # of what we call, nothing is compiled
+        from librosa import istft, stft
+    return stft, istft
 
 
 def equalize(samples: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -200,6 +200,11 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
     while cause.__cause__:  # "An error occurred while generating the dataset" says nothing
         cause = cause.__cause__
     said = first_line(cause)
+    if isinstance(cause, PermissionError) and find(name) is not None:
+        return (
+            f"What is made of {name} cannot be kept ({said}): set HF_DATASETS_CACHE to a folder "
+            "that may be written to."
+        )
     if isinstance(cause, UnicodeDecodeError):
         return f"{name} is not in UTF-8: save it as CSV in UTF-8."
     from datasets.exceptions import DatasetNotFoundError

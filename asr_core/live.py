@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asr_core.audio import Recording, mono
+from asr_core.audio import Recording, checked, mono
 from asr_core.recognizer import OVERLAP, WHOLE, WINDOW, summary
 from asr_core.resampling import Resampler
 from asr_core.transcript import Transcript, Word, joined
@@ -89,7 +89,7 @@ class LiveSession:
         return summary(self._decoder.finish(), self._recording, complete=True)
 
     def _hear(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        block = self._resampler.feed(mono(np.asarray(samples)), rate)
+        block = self._resampler.feed(mono(checked(rate, samples)), rate)
         self._note(block)
         return block
 

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from asr_core.errors import ModelError, OptionError, first_line
@@ -34,6 +35,9 @@ MALLOPT = {  # of malloc.h
     -3: 1 << 30,  # M_MMAP_THRESHOLD: bytes from which a block is mapped by itself
     -8: 1,  # M_ARENA_MAX: all threads share the one heap that can hold such blocks
 }
+# transformers makes a model's precision that of all new tensors while it loads (`local_torch_dtype`
+# in its `modeling_utils.py`): of two that load at once, one would have layers in the other's.
+_one_at_a_time = Lock()
 PROBE_SECONDS = 3.0  # to wait for the Hub before the embedded model is taken instead
 
 
@@ -173,15 +177,16 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
         implementation = attention.NAME
     try:
         processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
-        model, loading = AutoModelForCTC.from_pretrained(
-            where,
-            config=config,
-            dtype=hardware.dtype,
-            attn_implementation=implementation,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with _one_at_a_time:
+            model, loading = AutoModelForCTC.from_pretrained(
+                where,
+                config=config,
+                dtype=hardware.dtype,
+                attn_implementation=implementation,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model '{name}' cannot be loaded: {first_line(error)}") from error
     missing = [key for key in loading["missing_keys"] if "masked_spec_embed" not in key]

@@ -43,6 +43,17 @@ def allowed(public: bool = False) -> bool:
     return wish in YES
 
 
+def check() -> None:
+    """Raises OptionError where `train.py` does not know what `ASR_TEACH_FLAGS` says."""
+    if given := host_flags():
+        from asr_core import flags
+
+        try:
+            flags.parse(["--preset", "teach", *given])
+        except OptionError as error:
+            raise OptionError(f"ASR_TEACH_FLAGS={' '.join(given)}: {error}") from error
+
+
 class Point(NamedTuple):
     """Of a line called `name`; a value of None only says that there will be such a line."""
 

@@ -6,6 +6,7 @@ A window of some seconds is hundreds of small kernels, which take longer to star
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sized
 from concurrent.futures import Future
 from threading import Thread, current_thread
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from asr_core.errors import ModelError
 from asr_core.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,11 @@ class Together(Turns):
         Where it fails for a batch, the halves run by themselves, so that an error is told to those
         alone who brought it, and a batch too large for the memory does no harm.
         """
+        if os.getpid() != self._process:
+            raise ModelError(
+                "A process that was forked cannot use the GPU of the one before it: start it with "
+                '`multiprocessing.get_context("spawn")`.'
+            )
         asked = [Waiting(item, Future(), current_thread()) for item in items]
         with self._lock:
             self._present += len(asked)

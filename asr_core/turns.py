@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,13 +25,21 @@ class Turns:
     def __init__(self, abreast: int = 1, cores: int | None = None) -> None:
         self.abreast, self.cores = abreast, cores
         self.early = abreast  # how much of one caller's work may be begun at once
-        self._pool = ThreadPoolExecutor(abreast, thread_name_prefix="recognizer")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._pool = ThreadPoolExecutor(self.abreast, thread_name_prefix="recognizer")
         self._lock = Lock()
         self._present = 0  # who computes or waits
         self._most, self._since = 0, 0.0  # the most there were of late, and when that was
 
     def take(self, work: Callable, *args: Any, **options: Any) -> Any:
         """What `work` returns or raises, when its turn has come."""
+        if os.getpid() != self._process:
+            # Forked: our threads have stayed behind, and so have torch's, for whom it would wait.
+            self.abreast = self.early = self.cores = 1
+            self._begin()
         with self._lock:
             self._present += 1
             now = monotonic()
@@ -86,17 +95,21 @@ class Turns:
         """Nobody wants any more what these wait for: here it is little, and soon done."""
 
     def _with_its_share(self, work: Callable, *args: Any, **options: Any) -> Any:
-        if self.cores:
-            import torch
+        if not self.cores:
+            return work(*args, **options)
+        import torch
 
-            # Threads of torch that have no core wait for one by spinning, and slow all others.
-            torch.set_num_threads(max(1, self.cores // min(self._most, self.abreast)))
-        return work(*args, **options)
+        # Threads of torch that have no core wait for one by spinning, and slow all others.
+        torch.set_num_threads(max(1, self.cores // min(self._most, self.abreast)))
+        try:
+            return work(*args, **options)
+        finally:  # it holds for threads that others begin later, too
+            torch.set_num_threads(self.cores)
 
 
 @functools.cache
 def all_cores() -> int:
-    """How many threads torch may use: asked once, as what a turn sets holds for new threads too."""
+    """How many threads torch may use: asked once, as a turn sets it for a while."""
     import torch
 
     return torch.get_num_threads()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
-from browser import PATIENCE, ROOT, App, long_recording, silence
+from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
@@ -91,9 +92,12 @@ def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
     assert "Traceback" not in running.log
 
 
-def test_the_page_is_up_before_the_model_and_uploads_go_when_a_host_ends_the_app(tmp_path):
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP"])
+def test_the_page_is_up_before_the_model_and_uploads_go_when_a_host_ends_the_app(tmp_path, end):
     temp = tmp_path / "uploads"
-    running = App(temp, "--model", "embedded")
+    # Neither a proxy that leads nowhere nor an old terminal is in its way.
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    running = App(temp, "--model", "embedded", PYTHONIOENCODING="cp1252", **proxy)
     try:
         assert "Ready" not in running.log
         running.wait_for("Ready: embedded")
@@ -103,6 +107,41 @@ def test_the_page_is_up_before_the_model_and_uploads_go_when_a_host_ends_the_app
         while not list(temp.rglob("talk.wav")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        running._process.send_signal(signal.Signals[end])
+        running._process.wait(PATIENCE / 1000)
     finally:
         running.close()
     assert list(temp.iterdir()) == []
+
+
+def started(*arguments: str, **environment: str) -> tuple[int | None, str]:
+    """The exit status of `app.py`, None where it says that it is ready, and what it has printed."""
+    with subprocess.Popen(
+        [sys.executable, "app.py", "--model", "embedded", "--port", str(free_port()), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if "Ready: " in line and not environment:
+                process.terminate()
+                return None, printed
+    return process.returncode, printed
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_the_page_is_served_at_an_address_of_the_newer_kind():
+    status, printed = started("--host", "::1")
+    assert status is None, printed
+    assert "Open http://[::1]:" in printed
+
+
+def test_flags_for_lessons_that_there_are_not_are_told_at_once():
+    status, printed = started(ASR_TEACH_FLAGS="--nonsense 3")
+    assert status == 1
+    assert "app.py: ASR_TEACH_FLAGS=--nonsense 3: There is no option --nonsense" in printed
+    assert "Traceback" not in printed

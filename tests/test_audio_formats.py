@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import mmap
 import wave
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from sounds import encode, loudest_pitch, tone
 
 from asr_core.audio import Recording, load
@@ -105,6 +107,49 @@ def test_a_path_bytes_and_a_file_object_are_heard_alike(tmp_path):
     with path.open("rb") as file:
         assert np.array_equal(load(file, 16_000), expected)
     assert np.array_equal(load(io.BytesIO(path.read_bytes()), 16_000), expected)
+
+
+class Download:
+    """As HTTP clients have it: it tells where it is, cannot go back, and has errors of its own."""
+
+    def __init__(self, contents: bytes, breaks_at: int = 1 << 30) -> None:
+        self.file, self.breaks_at = io.BytesIO(contents), breaks_at
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def seek(self, *_) -> None:
+        raise io.UnsupportedOperation("seek")
+
+    def read(self, count: int = -1) -> bytes:
+        if self.file.tell() + count > self.breaks_at:
+            raise RuntimeError("the connection was reset")
+        return self.file.read(count)
+
+
+@pytest.mark.parametrize(("format", "codec"), [("wav", "pcm_s16le"), ("mp3", "libmp3lame")])
+def test_what_cannot_be_rewound_is_heard_from_its_beginning(format, codec):
+    file = encode(tone(60.0), 16_000, format, codec)
+    assert len(load(Download(file), 16_000)) == pytest.approx(60 * 16_000, abs=2500)
+    recording = Recording(Download(file, breaks_at=len(file) // 2))
+    assert sum(map(len, recording.blocks(16_000))) > 2 * 16_000
+    assert "the connection was reset" in recording.warnings[0]
+
+
+def test_a_file_that_is_mapped_into_memory_is_heard(tmp_path):
+    path = tmp_path / "voice.wav"
+    path.write_bytes(encode(tone(), 16_000, "wav", "pcm_s16le"))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert np.array_equal(load(mapped, 16_000), load(path, 16_000))
+
+
+def test_tensors_of_torch_are_heard():
+    sound = tone(1.0)
+    tensor = torch.tensor(sound)
+    for samples in (tensor, tensor.clone().requires_grad_(), tensor[:, None].bfloat16()):
+        assert load((16_000, samples), 16_000) == pytest.approx(sound, abs=0.01)
+    integers = (tensor * 32_000).to(torch.int16)
+    assert load((16_000, integers), 16_000) == pytest.approx(sound * 32_000 / 32_768, abs=1e-3)
 
 
 def test_the_wave_module_of_python_agrees(tmp_path):

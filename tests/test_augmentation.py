@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -49,6 +53,26 @@ def test_a_voice_of_the_same_size_stays_as_it_is():
     np.testing.assert_allclose(augmentation.change_voice(said, RATE, 1.0), said, atol=1e-4)
     silence = np.zeros(RATE, np.float32)
     np.testing.assert_allclose(augmentation.change_voice(silence, RATE, 1.2), silence, atol=1e-4)
+
+
+def test_voices_are_changed_where_nothing_may_be_written():
+    program = """
+import numba.core.caching
+
+def refuse(self):
+    if not numba.config.CACHE_DIR:
+        raise OSError("read-only")
+
+numba.core.caching._CacheLocator.ensure_cache_path = refuse
+import numpy as np
+from asr_core.augmentation import change_voice
+print(len(change_voice(np.ones(16_000, np.float32), 16_000, 1.1)))
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "16000\n", done.stderr
 
 
 def test_what_is_shorter_than_one_look_at_it_is_left():

@@ -38,7 +38,11 @@ def riff(coding: int = 1, channels: int = 1, title: bytes = b"") -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
 
 
+CLOSED = io.BytesIO(b"RIFF")
+CLOSED.close()
+
 BROKEN = {
+    "closed file": (CLOSED, "closed file"),
     "unknown coding": (riff(coding=0x1234)[:-999], "is in a coding that cannot be read"),
     "too many channels": (riff(channels=65), "has 65 channels: at most 64 can be read"),
     "nothing recorded": (None, "There is no recording yet"),
@@ -64,6 +68,8 @@ BROKEN = {
     "channels first": ((16_000, np.zeros((2, 999))), r"shape \(2, 999\).*\(samples, channels\)"),
     "no channels": ((16_000, np.zeros((999, 0))), r"shape \(999, 0\)"),
     "integers of eight bytes": ((16_000, np.zeros(999, np.int64)), "int64.*give int16, or floats"),
+    "three of them": ((16_000, np.zeros(999), 1), "is not .sample rate, samples."),
+    "rows of several lengths": ((16_000, [[0.0], [0.0, 0.1]]), "is not .sample rate, samples."),
     "no rate": ((0, np.zeros(999)), "0 samples a second"),
     "absurd rate": ((10**9, np.zeros(999)), "1000000000 samples a second"),
 }

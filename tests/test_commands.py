@@ -95,6 +95,13 @@ def test_what_is_printed_of_several_files_can_be_told_apart(run, monkeypatch):
     assert objects[2]["error"] == "broken.wav is not audio."
 
 
+def test_where_there_is_no_standard_input_it_is_told(run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    status, printed, errors = run("transcribe", "-")
+    assert (status, printed) == (1, "")
+    assert "There is no standard input" in complaint(errors)
+
+
 def test_a_recording_may_come_from_standard_input(run, model, folder, monkeypatch):
     _, expected, _ = run("transcribe", folder / "a.wav", "--model", model)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper((folder / "a.wav").open("rb")))

@@ -249,6 +249,15 @@ def test_a_column_of_numbers_is_no_transcript(tmp_path):
     assert "'text'" in message and "int64" in message and "--text_column" in message
 
 
+def test_where_nothing_can_be_kept_it_is_told_what_to_set(monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/nonexistent")
+
+    monkeypatch.setattr("datasets.load_dataset", refuse)
+    message = said(data.load, data.SAMPLE)
+    assert "HF_DATASETS_CACHE" in message and "'/nonexistent'" in message
+
+
 def test_a_missing_part_is_an_error_that_lists_those_there_are():
     message = said(data.load, data.SAMPLE, split="validation")
     assert "'validation'" in message and "train" in message and "test" in message

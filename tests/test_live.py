@@ -141,6 +141,17 @@ def test_stopping_before_anything_was_heard_is_said_plainly():
         Ear().live().finish()
 
 
-def test_a_broken_microphone_is_said_plainly():
-    with pytest.raises(AudioError, match="not numbers"):
-        Ear().live().feed(np.full(1600, np.nan, np.float32), 16_000)
+@pytest.mark.parametrize(
+    "samples, sentence",
+    [
+        (np.full(1600, np.nan, np.float32), "not numbers"),
+        (np.full(1600, 999), "int64, which do not say what is loudest"),
+        (np.zeros((1, 1600), np.float32), r"shape \(1, 1600\)"),
+        (np.zeros((2, 2, 2), np.float32), r"shape \(2, 2, 2\)"),
+        (np.float32(0.5), r"shape \(\)"),
+        (np.ones(1600, bool), "is not .sample rate, samples."),
+    ],
+)
+def test_a_broken_microphone_is_said_plainly(samples, sentence):
+    with pytest.raises(AudioError, match=sentence):
+        Ear().live().feed(samples, 16_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -275,6 +276,37 @@ def test_a_file_at_another_rate_sounds_the_same(embedded):
     at_8k = load((16_000, sound), 8_000)
     assert embedded.transcribe(file).text == embedded.transcribe((16_000, sound)).text
     assert embedded.transcribe((8_000, at_8k)).duration == pytest.approx(3.0, abs=0.01)
+
+
+def test_models_that_are_loaded_at_once_are_each_as_precise_as_they_should_be(monkeypatch):
+    from transformers import AutoModelForCTC
+
+    load, loading, most, lock = AutoModelForCTC.from_pretrained, 0, 0, threading.Lock()
+
+    def watched(*arguments, **options):
+        nonlocal loading, most
+        with lock:
+            loading += 1
+            most = max(most, loading)
+        try:
+            return load(*arguments, **options)
+        finally:
+            with lock:
+                loading -= 1
+
+    # It makes the precision of a model that of the whole program while it loads.
+    monkeypatch.setattr(AutoModelForCTC, "from_pretrained", watched)
+    with ThreadPoolExecutor(3) as callers:
+        made = list(callers.map(lambda _: Recognizer("embedded", dtype="bfloat16"), range(3)))
+    assert most == 1
+    precise = {
+        parameter.dtype
+        for each in made
+        for parameter in each.pipeline.model.parameters()
+        if parameter.is_floating_point()
+    }
+    assert precise == {torch.bfloat16}
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_what_it_runs_on_is_said(recognizer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -163,3 +165,26 @@ def test_a_model_that_comes_later_has_all_cores():
             callers.submit(small.take, both.wait, 10)
     small.take(int)  # with half of the cores, as the other may be back
     assert large.take(cores) == 4
+
+
+def test_threads_that_others_begin_have_all_cores():
+    before = cores()
+    turns = Turns(abreast=2, cores=before)
+    assert turns.take(lambda: torch.set_num_threads(1)) is None
+    with ThreadPoolExecutor(1) as others:
+        assert others.submit(cores).result() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_a_process_that_was_forked_computes_by_itself():
+    turns = Turns(abreast=2, cores=2)
+    assert turns.take(os.getpid) == os.getpid()
+    forked = multiprocessing.get_context("fork")
+    there, here = forked.Pipe()
+    child = forked.Process(target=lambda: here.send((turns.take(os.getpid), turns.take(cores))))
+    child.start()
+    try:
+        assert there.poll(60)
+        assert there.recv() == (child.pid, 1)
+    finally:
+        child.kill()
