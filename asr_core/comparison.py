@@ -38,12 +38,9 @@ def compare(said: str, heard: str) -> Comparison:
 
     from asr_core import mistakes
 
-    if (count := len(said) + len(heard)) > MOST:
-        raise DataError(
-            f"{count:,} characters are too many to compare: at most {MOST:,} are possible, said "
-            "and heard together."
-        )
+    _check_length(said, heard)
     said, heard = normalize(said, Spelling()), normalize(heard, Spelling())
+    _check_length(said, heard)  # a sign such as ﷺ is written out, in up to 18 characters
     if not said:
         raise DataError("There is nothing to compare with: write down what was really said.")
     folded = _folded(said), _folded(heard)
@@ -74,6 +71,14 @@ def markup(comparison: Comparison, language: str = "en") -> str:
         )
     legend = "" if right else f'<p class="notice">{escape(say("legend", language))}</p>'
     return f'<div class="pairs" dir="auto">{" ".join(cells)}</div>{legend}'
+
+
+def _check_length(said: str, heard: str) -> None:
+    if (count := len(said) + len(heard)) > MOST:
+        raise DataError(
+            f"{count:,} characters are too many to compare: at most {MOST:,} are possible, said "
+            "and heard together."
+        )
 
 
 def _folded(text: str) -> str:

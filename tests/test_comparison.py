@@ -28,6 +28,7 @@ def test_every_kind_of_error_is_told_apart():
 def test_case_and_punctuation_do_not_count():
     compared = compare("It’s mine, isn't it?", "IT'S MINE ISN'T IT")
     assert (compared.wer, compared.cer) == (0.0, 0.0)
+    assert compare("Straße", "STRASSE").wer == 0.0
 
 
 def test_letters_count_for_less_than_words():
@@ -47,7 +48,11 @@ def test_nothing_to_compare_with(said):
         compare(said, "HELLO")
 
 
-@pytest.mark.parametrize("said", ["pay now " * 30_000, "x" * 200_000])
+@pytest.mark.parametrize(
+    "said",
+    ["pay now " * 30_000, "x" * 200_000, "ﷺ" * 12_000, "㌀" * 60_000],
+    ids=["words", "letters", "signs that are a sentence", "signs that are a word"],
+)
 def test_more_than_can_be_compared_in_a_moment(said):
     with pytest.raises(DataError, match="at most 200,000 are possible"):
         compare(said, "pay now")
