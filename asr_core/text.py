@@ -226,7 +226,7 @@ def vocabulary(transcripts: Iterable[str]) -> dict[str, int]:
 def is_turkic(characters: Iterable[str]) -> bool:
     """Whether a vocabulary is that of Turkish or a language that writes i as it does."""
     # "İ" alone says that capitals are told apart: "I" is in every vocabulary of capitals.
-    small = {"ı" if c == "İ" else c.lower() for c in characters if c.isalpha() and c != "I"}
+    small = {"ı" if c == "İ" else c.lower() for c in characters if c.isalpha()}
     foreign = [c for c in small - TURKIC if not c.isascii()]
     return small >= TURKIC and len(foreign) <= MOST_FOREIGN
 
