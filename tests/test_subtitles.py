@@ -72,6 +72,27 @@ def test_a_pause_begins_a_new_cue():
     assert [cue.lines for cue in cues(talk)] == [("ONE TWO",), ("THREE",)]
 
 
+def test_slow_speech_is_on_the_screen_while_it_is_spoken():
+    talk = spoken(*(("WORD", i * 0.9, i * 0.9 + 0.5) for i in range(12)), duration=12)
+    times = [(cue.start, cue.end) for cue in cues(talk)]
+    for word in talk.words:
+        assert any(start <= 1000 * word.start < 1000 * word.end <= end for start, end in times)
+
+
+def test_a_word_that_does_not_end_leaves_the_screen_after_a_while():
+    (cue,) = cues(spoken(("AAAH", 1.0, 12.0), duration=20))
+    assert (cue.start, cue.end) == (1000, 8000)
+
+
+def test_no_cue_begins_before_the_recording_or_ends_after_it():
+    (cue,) = cues(spoken(("YES", 0.5, 1.2009), duration=1.2009))
+    assert cue.end <= 1200.9
+    crowded = spoken(("x" * 90, 0.0, 0.0004), ("y", 0.0004, 0.5), duration=1)
+    assert all(cue.start >= 0 for cue in cues(crowded))
+    later = spoken(("x" * 90, 1.0, 1.0004), ("y", 1.0004, 1.5), duration=3)
+    assert all(cue.start < cue.end for cue in cues(later))
+
+
 def test_two_lines_are_of_about_equal_length():
     words = [("WORDS", i * 0.1, i * 0.1 + 0.1) for i in range(9)]
     (cue,) = cues(spoken(*words, duration=2))
@@ -87,9 +108,10 @@ def test_wide_characters_fill_a_line_sooner(text):
     assert [len(line) for cue in cues(whole) for line in cue.lines] == [16, 16, 4]
 
 
+@pytest.mark.parametrize("before", [1, 2, 3, 4])
 @pytest.mark.parametrize("word", ["ก็น้ำที่", "को", "か\u3099"])
-def test_a_long_word_is_never_cut_before_a_mark(word):
-    talk = spoken(("x" + word * 40, 0.0, 6.0), duration=6)
+def test_a_long_word_is_never_cut_before_a_mark(word, before):
+    talk = spoken(("x" * before + word * 40, 0.0, 6.0), duration=6)
     lines = [line for cue in cues(talk) for line in cue.lines]
     assert "".join(lines) == talk.text
     firsts = [unicodedata.normalize("NFKD", line)[0] for line in lines]
@@ -105,8 +127,8 @@ def test_characters_that_no_space_parts_stay_together_in_a_line():
 
 
 def test_markup_in_a_word_cannot_break_a_player():
-    talk = spoken(("<b>A&B-->", 0.0, 1.0), duration=2)
-    assert "&lt;b&gt;A&amp;B--&gt;" in render(talk, "vtt")
+    talk = spoken(("<b>A&B-->don't", 0.0, 1.0), duration=2)
+    assert "&lt;b&gt;A&amp;B--&gt;don't" in render(talk, "vtt")  # which players show as it stands
 
 
 def test_a_table_has_one_row_for_each_cue():
