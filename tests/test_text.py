@@ -73,12 +73,13 @@ def test_jamo_there_and_back_is_exact():
 
 
 def test_vocabulary_is_the_same_whatever_the_order_of_the_rows():
-    rows = ["zebra", "don't", "año 7", "안녕"]
+    rows = ["zebra", "don't", "año 7", "안녕", "a|b"]
     made = text.vocabulary(rows)
     assert made == text.vocabulary(reversed(rows))
     assert list(made)[:5] == ["<pad>", "<s>", "</s>", "<unk>", "|"]
     assert made["<pad>"] == 0
     assert " " not in made
+    assert list(made.values()) == list(range(len(made)))  # as many columns as a model has
     assert set("zebradon'tño7안녕") <= set(made)
 
 
@@ -133,9 +134,16 @@ def test_characters_that_a_model_writes_in_its_own_way(tmp_path, characters, sai
     )
 
 
-def test_characters_outside_the_vocabulary_are_counted(tmp_path):
-    found = text.unknown(["AÑA 7", "ÑB"], tokenizer(tmp_path, "AB"))
-    assert found == {"Ñ": 2, "7": 1}
+def test_a_model_that_has_both_apostrophes_is_given_the_plain_one(tmp_path):
+    spelling = text.Spelling.of(tokenizer(tmp_path, "aehilmno'’"))
+    assert text.normalize("l’homme", spelling) == text.normalize("l'homme", spelling) == "l'homme"
+
+
+@pytest.mark.parametrize("pieces", [[], ["THE"]], ids=["letters", "pieces of words"])
+def test_characters_outside_the_vocabulary_are_counted(tmp_path, pieces):
+    model = tokenizer(tmp_path, "AB")
+    model.add_tokens(pieces)
+    assert text.unknown(["ÑAÑA 7", "ÑB"], model) == {"Ñ": 3, "7": 1}
 
 
 @pytest.mark.parametrize(
