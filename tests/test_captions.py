@@ -85,6 +85,15 @@ def test_a_gap_ends_no_session_that_waits_for_sound():
     assert [len(samples) for _, samples in heard] == [RATE]
 
 
+def test_the_last_sound_is_heard_also_when_it_comes_while_one_listens():
+    session, second = Session(), pcm(babble(1))
+    session.put(RATE, 0, second, False)
+    pieces = session.pieces()
+    next(pieces)
+    session.put(RATE, RATE, second, True)
+    assert [len(samples) for _, samples in pieces] == [RATE]
+
+
 def test_more_than_can_be_listened_to_stays_in_the_browser():
     session, second = Session(), pcm(babble(1))
     arrived = [session.put(RATE, n * RATE, second, False) for n in range(60)]
@@ -159,6 +168,15 @@ def test_a_browser_learns_that_its_session_is_over():
     for number in range(2 * captions.REMEMBERED):
         sessions[f"{number}"] = captions.ENDED
     assert len(sessions) == captions.REMEMBERED
+
+
+def test_of_the_sessions_that_are_over_the_oldest_are_forgotten():
+    sessions = captions.Sessions()
+    sessions["long"] = Session()
+    for number in range(captions.REMEMBERED):
+        sessions[f"{number}"] = captions.ENDED
+    sessions["long"] = captions.ENDED
+    assert "long" in sessions and "0" not in sessions
 
 
 def test_a_rate_that_no_microphone_has_is_said_plainly():
