@@ -121,6 +121,12 @@ def test_a_short_neighbour_moves_into_the_pause_beyond_it():
     assert words == (Word("A", 4.76, 4.8, 0.8), Word("BETTER", 4.8, 5.1, 1.0))
 
 
+def test_more_words_than_there_was_time_for_stay_within_the_recording():
+    words = edited(Transcript((Word("BB", 0.0, 0.1, 0.9),), 0.1), "new NO x").words
+    times = [time for word in words for time in (word.start, word.end)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= 0.1
+
+
 def test_a_word_said_again_and_again_is_corrected_at_once():
     many = Transcript(tuple(Word("NO", float(i), i + 0.5, 0.9) for i in range(3_000)), 3_000.0)
     corrected = " ".join("yes" if i % 3 else "no" for i in range(3_000))

@@ -41,6 +41,7 @@ def test_long_pauses_are_found_but_for_their_margins(level):
     [
         hiss(8.0, 0.05),  # nobody speaks, and nothing tells what is noise
         np.concatenate([voice(3.0, 0.3), voice(4.0, 0.3 * 0.02, 1) + hiss(4.0, 3e-4)]),  # far away
+        np.concatenate([hiss(4.0, 0.02), hiss(2.0, 0.16), hiss(4.0, 0.02)]),  # low, loud, low
         np.concatenate([voice(3.0, 0.3), hiss(1.9, 1e-4), voice(3.0, 0.3)]),
         np.zeros(5 * RATE, np.float32),
         hiss(0.01, 0.1),
@@ -49,6 +50,13 @@ def test_long_pauses_are_found_but_for_their_margins(level):
 )
 def test_all_else_is_heard(sound):
     assert pauses.found(sound, HOP, RATE) == []
+
+
+def test_a_little_hiss_that_a_microphone_lets_through_parts_no_pause():
+    still = np.concatenate([hiss(1.5, 0.0), hiss(1.0, 1e-4), hiss(1.5, 0.0)])
+    assert (
+        len(pauses.found(np.concatenate([hiss(2.0, 0.1), still, hiss(2.0, 0.1)]), HOP, RATE)) == 1
+    )
 
 
 @pytest.mark.parametrize("rest", [0, 1, HOP - 1])
