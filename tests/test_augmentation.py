@@ -95,6 +95,21 @@ def test_a_tape_that_runs_faster_is_shorter_and_higher():
     assert pitch(changed) == pytest.approx(1.25 * pitch(said), rel=0.02)
 
 
+def test_the_speed_is_another_each_time_and_never_an_odd_one():
+    said, change = vowel(1_500), augmentation.of("speed", RATE)
+    lengths = [len(change(said, np.random.default_rng(seed))) for seed in range(50)]
+    assert len(set(lengths)) > 25
+    assert all(len(said) / 1.16 < length < len(said) / 0.86 for length in lengths)
+
+
+def test_changes_are_chosen_by_their_names():
+    every = augmentation.of("all", RATE)
+    assert every == augmentation.Augmentation(RATE)
+    some = augmentation.of("speed, noise", RATE)
+    assert (some.speed, some.noise) == (every.speed, every.noise)
+    assert some.voice == some.microphone == some.reverberation == some.telephone == 0.0
+
+
 @pytest.mark.parametrize("decibels", [0.0, 20.0])
 def test_noise_is_as_loud_as_it_is_meant_to_be(decibels):
     said, noise = vowel(1_500), augmentation.pink(RATE, np.random.default_rng(0))
