@@ -7,6 +7,7 @@ import os
 import zipfile
 from dataclasses import replace
 
+import pytest
 from gradio_client.utils import is_valid_file
 from test_page import Engine
 
@@ -75,8 +76,8 @@ def test_of_a_file_that_is_cancelled_what_was_heard_is_in_the_table_and_the_zip_
 
 
 def test_files_wait_for_their_turn_in_the_table(monkeypatch):
-    first, *_ = transcribe(monkeypatch, "one.wav", "two.wav")
-    assert first.running
+    first, *others, last = transcribe(monkeypatch, "one.wav", "two.wav")
+    assert first.running and all(view.running for view in others) and not last.running
     assert first.table.count("waiting") == 1
     assert first.table.index("one.wav") < first.table.index("two.wav")
 
@@ -88,6 +89,24 @@ def test_files_that_wait_are_not_swept_away_as_old(monkeypatch, tmp_path):
         os.utime(path, (0, 0))
     transcribe(monkeypatch, *map(str, paths))
     assert all(path.stat().st_mtime > 1e9 for path in paths)
+
+
+def test_of_a_long_transcript_the_newest_words_are_shown_and_in_the_end_the_first(monkeypatch):
+    class Long(Listener):
+        def stream(self, source: str):
+            said = tuple(Word(f"WORD{n}", n, n + 1, 0.9) for n in range(100))
+            yield Transcript(said, 100.0, source, complete=False)
+            yield Transcript(said, 100.0, source)
+
+    monkeypatch.setattr("asr_core.page.length", lambda path: 100.0)
+    *_, running, last = batch.transcribe_files(Engine(Long()), ["talk.wav"])
+    assert "WORD99</td>" in running.table and "WORD0 " not in running.table
+    assert ">WORD0 " in last.table and "WORD99" not in last.table
+
+
+def test_names_of_files_and_words_stay_text():
+    table = batch.table([batch.Line("<b>.wav", "", "<i>")])
+    assert "&lt;b&gt;.wav" in table and "&lt;i&gt;" in table
 
 
 def test_no_files():
@@ -124,8 +143,9 @@ def test_files_that_wait_long_are_kept_fresh(monkeypatch, tmp_path):
     assert paths[1].stat().st_mtime > 1e9
 
 
-def test_names_in_the_zip_file_differ_also_for_who_ignores_case():
-    said = [Transcript((), 1.0, name) for name in ("Talk.mp3", "talk.wav")]
+@pytest.mark.parametrize("paths", [("Talk.mp3", "talk.wav"), ("talk.wav", "Talk.mp3")])
+def test_names_in_the_zip_file_differ_also_for_who_ignores_case(paths):
+    said = [Transcript((), 1.0, name) for name in paths]
     names = zipfile.ZipFile(io.BytesIO(batch.zipped(map(line, said)))).namelist()
     assert len({name.casefold() for name in names}) == len(names)
 
