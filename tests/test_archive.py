@@ -149,6 +149,17 @@ def test_parts_are_the_whole_and_share_nothing(run, talks):
         assert names == again and len(names) < len(PLACES)
 
 
+def test_a_part_is_the_same_wherever_the_folder_is_mounted(tmp_path):
+    parts = []
+    for place in ("here", "elsewhere/deep"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / place / f"{number}.wav").touch()
+        jobs = Jobs([str(tmp_path / place)], tmp_path / "out", "txt", (1, 3))
+        parts.append([job.name for job in jobs])
+    assert parts[0] == parts[1]
+
+
 def test_machines_that_number_their_processes_alike_write_side_by_side(tmp_path, monkeypatch):
     mine, yours = (Job(name, tmp_path / f"{name}.txt", name) for name in ("mine", "yours"))
     fsync = os.fsync

@@ -7,10 +7,12 @@ import re
 import struct
 import wave
 
+import av
 import numpy as np
 import pytest
 from sounds import encode, silent_film, tone
 
+from asr_core import audio
 from asr_core.audio import Recording, load
 from asr_core.errors import AudioError
 
@@ -201,20 +203,37 @@ def test_the_name_in_a_sentence_is_the_file_not_the_folder(tmp_path):
     ],
 )
 @pytest.mark.parametrize("ending", [".wav", ".m3u8", ".ffconcat", ".sdp"])
-def test_a_playlist_cannot_make_us_read_other_files(tmp_path, wav, playlist, ending):
-    secret = tmp_path / "secret.wav"
-    secret.write_bytes(wav)
+@pytest.mark.parametrize("folder", ["{here}/", ""], ids=["absolute", "beside it"])
+def test_a_playlist_cannot_make_us_read_other_files(
+    tmp_path, monkeypatch, wav, playlist, ending, folder
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.wav").write_bytes(wav)
     upload = tmp_path / f"upload{ending}"
-    upload.write_text(playlist.format(path=secret))
-    with pytest.raises(AudioError):
-        read(upload)
-    with pytest.raises(AudioError):
-        read(upload.read_bytes())
+    upload.write_text(playlist.format(path=folder.format(here=tmp_path) + "secret.wav"))
+    for source in (upload, upload.name, upload.read_bytes()):
+        with pytest.raises(AudioError):
+            read(source)
+
+
+def test_a_file_of_which_nothing_more_can_be_read_is_given_up():
+    class Broken:
+        asked = 0
+
+        def demux(self, stream):
+            self.asked += 1
+            if self.asked > 10 * audio.RETRIES:
+                pytest.fail("It would go on for ever.")
+            raise av.error.InvalidDataError(1, "Invalid data found when processing input")
+
+    with pytest.raises(av.error.InvalidDataError):
+        list(audio._packets(Broken(), None))
 
 
 def test_silence_is_read_and_known_as_such():
     assert read((16_000, np.zeros(16_000, np.int16))).silent
     assert not read((16_000, tone() * 0.01)).silent
+    assert not read((16_000, -np.abs(tone()))).silent  # as some microphones have it
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
