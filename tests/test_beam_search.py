@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asr_core import language_model, metrics, tuning
+from asr_core import beam, language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
@@ -123,6 +123,16 @@ def test_a_hotword_wins_over_what_is_heard_a_little_better(known):
     assert text_of(decode(hot, hear("MY BILL IS MINE"))) == "MY BILL IS MINE"
 
 
+def test_a_hotword_that_the_language_model_knows_is_still_a_word_to_it(known):
+    for hotwords in ([], ["bank"]):
+        vocabulary = Vocabulary.of(ALPHABET, known, hotwords)
+        assert sorted(vocabulary.lexicon.word) == sorted(range(3, len(known.words)))
+
+
+def test_a_sentence_begins_as_the_language_model_has_it(known):
+    assert Vocabulary.of(ALPHABET, known).begin == known.begin
+
+
 def test_a_hotword_that_cannot_be_spelt_is_named(known):
     with pytest.raises(OptionError, match="'바다쓰기'"):
         Vocabulary.of(ALPHABET, known, ["바다쓰기"])
@@ -165,6 +175,12 @@ def test_letters_that_differ_by_case_and_place_are_known(tmp_path, letters, type
     vocabulary = Vocabulary.of(Alphabet(("", " ", *letters), 0), known, [typed])
     by_hand = Vocabulary.of(Alphabet(("", " ", *letters), 0), None, [said])
     assert len(vocabulary.lexicon.bonus) == len(by_hand.lexicon.bonus) == 1
+
+
+def test_turkish_hotwords_may_be_of_either_case():
+    turkish = Alphabet(("", " ", *"abcçdefgğhıijklmnoöprsştuüvyz"), blank=0)
+    spelt = [Vocabulary.of(turkish, None, [word]).lexicon.letter for word in ("IŞIK", "ışık")]
+    np.testing.assert_array_equal(*spelt)
 
 
 def test_a_sign_that_the_model_spells_stays_in_its_hotwords():
@@ -233,6 +249,12 @@ def test_seldom_letters_count_as_if_they_were_common_but_are_not_surer(known):
     assert [(w.text, w.start) for w in said] == [(w.text, w.start) for w in by_hand]
     assert text_of(said) != text_of(decode(Vocabulary.of(ALPHABET, known), emissions))
     assert np.mean([w.confidence for w in said]) < np.mean([w.confidence for w in by_hand])
+
+
+def test_a_letter_that_was_never_heard_is_made_good_within_bounds(known):
+    heard = dict.fromkeys(ALPHABET.tokens, 0.0) | {"": 0.5}
+    fair = replace(known, heard=heard).with_weights(prior=0.7)
+    assert np.isfinite(Vocabulary.of(ALPHABET, fair).columns.favour).all()
 
 
 def test_tuning_finds_weights_that_are_better(known):
@@ -342,6 +364,18 @@ def test_a_stretch_on_which_hypotheses_never_agree_stays_bounded(vocabulary):
     for _ in range(40):
         decoder.feed(np.repeat(row, 100, axis=0))
     assert decoder._used < 20_000
+
+
+def test_what_would_stay_open_for_too_long_is_settled_and_loses_nothing(vocabulary, monkeypatch):
+    monkeypatch.setattr(beam, "LONGEST", 20)
+    words = decode(vocabulary, np.concatenate([chatter(30, 2), hear(" THE DOG CAN BARK")]))
+    assert text_of(words).endswith("THE DOG CAN BARK")
+    assert list(words) == sorted(words, key=lambda word: word.start)
+    assert all(word.start < word.end for word in words)
+    decoder = BeamDecoder(vocabulary, FRAME)
+    for seed in range(10):
+        decoder.feed(chatter(20, seed))
+        assert decoder._used <= 20
 
 
 def test_silence_without_any_probability_left_is_no_word(vocabulary):
