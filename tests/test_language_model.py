@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import random
 import subprocess
@@ -132,8 +133,28 @@ def test_a_saved_model_is_the_same_when_loaded(text, tmp_path):
 def test_tuned_weights_are_stored_beside_the_ngrams(text, tmp_path):
     model = language_model.build([text], tmp_path / "lm")
     weights = model.with_weights(alpha=0.77, width=9).weights
-    language_model.save_weights(tmp_path / "lm", weights, tuned_on="something")
-    assert language_model.load(tmp_path / "lm").weights == weights
+    heard = {"": 0.5, "a": 0.1}
+    language_model.save_weights(tmp_path / "lm", weights, tuned_on="something", heard=heard)
+    loaded = language_model.load(tmp_path / "lm")
+    assert (loaded.weights, loaded.heard) == (weights, heard)
+
+
+def test_one_of_a_later_program_is_read_where_that_is_possible(text, tmp_path):
+    built = language_model.build([text], tmp_path / "lm")
+    path = tmp_path / "lm" / language_model.SETTINGS
+    settings = json.loads(path.read_text())
+    settings["weights"]["later"] = 1.0
+    path.write_text(json.dumps(settings))
+    assert language_model.load(tmp_path / "lm").weights == built.weights
+    path.write_text(json.dumps(settings | {"version": 2}))
+    with pytest.raises(ModelError, match="version 2"):
+        language_model.load(tmp_path / "lm")
+
+
+@pytest.mark.parametrize("width", [0, 1001])
+def test_an_impossible_width_is_refused(width):
+    with pytest.raises(OptionError, match=f"{width}"):
+        language_model.Weights(width=width)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +213,11 @@ def test_turkish_words_keep_their_two_letters_i(tmp_path, case, form):
     assert " ".join(word.text for word in decoder.words()) == said[0]
 
 
+def test_a_few_names_from_turkey_make_no_turkish_text(tmp_path):
+    (tmp_path / "text.txt").write_text("çağrı gülüş şö\n" + "It Is I\n" * 10_000)
+    assert "it" in language_model.build([tmp_path / "text.txt"], tmp_path / "lm").words
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.txt is not a file"):
         language_model.build([tmp_path / "nowhere.txt"], tmp_path / "lm")
@@ -242,6 +268,15 @@ def test_fine_tuning_keeps_it_while_the_characters_stay(tmp_path, flags, new, ke
         language_model.provide(tmp_path, wish, [])
         language_model.provide(tmp_path, str(tmp_path / "language_model"), [])  # where it is
         assert language_model.find(str(tmp_path)).words == language_model.find("embedded").words
+
+
+def test_of_what_one_learns_from_and_of_more_text_one_is_built_beside_the_model(tmp_path):
+    (tmp_path / "more.txt").write_text("three four\n")
+    said = ["one two", None]  # a row without a transcript
+    language_model.provide(tmp_path, "build", said, [str(tmp_path / "more.txt")])
+    assert {"one", "two", "three", "four"} <= set(language_model.find(str(tmp_path)).words)
+    language_model.provide(tmp_path, "none", said)
+    assert language_model.find(str(tmp_path)) is None
 
 
 def test_without_numba_one_sentence_says_what_to_do(text, tmp_path):
@@ -325,6 +360,7 @@ def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
     [
         ({"order": 7}, "The order is 7"),
         ({"megabytes": float("nan")}, "--size nan"),
+        ({"megabytes": float("inf")}, "--size inf"),
         ({"megabytes": -1.0}, "--size -1"),
         ({"vocabulary": 3}, "--vocabulary 3"),
     ],
