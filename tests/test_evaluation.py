@@ -20,7 +20,7 @@ from transformers import AutoProcessor
 import asr_core.__main__ as commands
 from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
-from asr_core.scoring import bootstrap, score
+from asr_core.scoring import bootstrap, interval, score
 
 SAID = [row[1] for row in recordings.ROWS]
 
@@ -94,6 +94,7 @@ def test_intervals_hold_the_rate_and_do_not_change_from_run_to_run(tuned):
     assert 0 <= low < tuned.wer < high
     counts = [(row.word_errors, row.words) for row in tuned.rows]
     assert bootstrap(counts) == tuned.wer_interval
+    assert interval(range(1001)) == (25.0, 975.0)  # 95 % of them
     assert bootstrap([(1, 5)] * 9) == (0.2, 0.2)  # all alike: nothing to doubt
     many = bootstrap(counts * 16)
     assert many[1] - many[0] == pytest.approx((high - low) / 4, rel=0.25)
