@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from asr_core import data, models, preparation, pretrained, resuming
 from asr_core.errors import OptionError
 from asr_core.flags import parse
 from asr_core.frames import Frames
+from asr_core.watch import Interruption
 
 STOPPED = """
 import sys, torch
@@ -93,6 +97,13 @@ def test_what_a_power_cut_left_empty_is_passed_over(tmp_path):
     assert resuming.last_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
+def test_the_newest_checkpoint_is_the_one_of_the_most_steps(tmp_path):
+    for step in (900, 1000):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text("{}")
+    assert resuming.last_checkpoint(tmp_path) == tmp_path / "checkpoint-1000"
+
+
 def test_weights_alone_are_not_resumed(tmp_path):
     (tmp_path / "checkpoint-4").mkdir()
     (tmp_path / "checkpoint-4/trainer_state.json").write_text("{}")
@@ -106,9 +117,11 @@ def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
     rows = data.load("sample", split="train[:4]")
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
     frames = Frames(((400, 320),))
-    four, three, turned = (
-        preparation.prepare(rows.select(which), processor, frames)
-        for which in ([0, 1, 2, 3], [0, 1, 2], [1, 0, 2, 3])
+    said = ["corrected", *rows["transcription"][1:]]
+    corrected = rows.remove_columns("transcription").add_column("transcription", said)
+    four, three, turned, corrected = (
+        preparation.prepare(some, processor, frames)
+        for some in (rows, rows.select([0, 1, 2]), rows.select([1, 0, 2, 3]), corrected)
     )
     limits = preparation.Limits(longest=4.0)  # leaves rows out, but the data is the same
     again = preparation.prepare(rows, processor, frames, limits)
@@ -119,6 +132,7 @@ def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
     for learnt, heard, said in (
         (three, three, r"data to learn from \(4 rows, now 3\): put the data back"),
         (turned, three, r"data to learn from \(4 rows as now, but other names, transcripts"),
+        (corrected, three, r"data to learn from \(4 rows as now, but other names, transcripts"),
         (four, four, r"data to measure on \(3 rows, now 4\)"),
     ):
         with pytest.raises(OptionError, match=said):
@@ -133,11 +147,37 @@ def test_a_run_is_resumed_with_the_rows_and_letters_it_began_with(tmp_path):
         resuming.check_material(other, resuming.material(four, three, second))
 
 
-def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path):
+def test_a_run_that_wrote_no_rows_down_is_resumed(tmp_path, caplog):
     resuming.begin(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]), {})
     state = {"rows": 1, "checksum": 2}
     now = {"train_rows": state, "test_rows": state, "spelling": {"tokens": 1, "checksum": 2}}
     resuming.check_material(tmp_path, now)
+    assert not caplog.text
+    (tmp_path / resuming.BEGUN).write_text("{")  # or whose disk was full
+    resuming.check_material(tmp_path, now)
+    assert "begun.json is damaged" in caplog.text
+
+
+def test_ctrl_c_ends_a_run_with_what_it_has_learnt_and_once_more_at_once():
+    interruption, before = Interruption(), signal.getsignal(signal.SIGINT)
+    control = SimpleNamespace(should_save=False, should_training_stop=False)
+    interruption.on_train_begin(None, None, None)
+    try:
+        interruption.on_step_end(SimpleNamespace(world_size=1), None, control)
+        assert not control.should_training_stop
+        signal.raise_signal(signal.SIGINT)
+        interruption.on_step_end(SimpleNamespace(world_size=1), None, control)
+        assert control.should_save and control.should_training_stop
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        interruption.on_train_end(None, None, None)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_a_thread_who_runs_us_says_when_to_stop():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(Interruption().on_train_begin, None, None, None).result()
 
 
 @pytest.mark.slow
