@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,23 @@ def test_a_recording_that_was_repaired_is_read_again(tmp_path, processor):
     (tmp_path / "b.wav").write_bytes(b"broken")
     assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav"]
     (tmp_path / "b.wav").write_bytes(recordings.sound(1.0))
-    assert prepared(tmp_path, processor).rows["name"][:] == ["a.wav", "b.wav"]
+    before = prepared(tmp_path, processor).rows
+    assert before["name"][:] == ["a.wav", "b.wav"]
+    times = (tmp_path / "b.wav").stat()
+    (tmp_path / "b.wav").write_bytes(recordings.sound(1.0, seed=1))  # as long as it was
+    os.utime(tmp_path / "b.wav", ns=(times.st_atime_ns, times.st_mtime_ns + 1_000_000))
+    one, other = prepared(tmp_path, processor).rows["checksum"][:]
+    assert one == before["checksum"][0] and other != before["checksum"][1]
+
+
+def test_recordings_that_differ_in_their_beginning_alone_are_told_apart(tmp_path, processor):
+    (tmp_path / "metadata.csv").write_text("file_name,transcription\na.wav,one\nb.wav,two\n")
+    sound = tiny.babble(2.0)
+    for name, begun in (("a.wav", 0.0), ("b.wav", 0.1)):
+        sound[:100] = begun
+        sf.write(tmp_path / name, sound, 16_000)
+    one, other = prepared(tmp_path, processor).rows["checksum"][:]
+    assert one != other
 
 
 def test_where_recordings_are_missing_from_is_said_each_time(tmp_path, processor):
