@@ -118,6 +118,13 @@ def test_who_sends_too_slowly_is_given_up_and_who_sends_steadily_is_not(web, tmp
     assert [path.name for path in kept(tmp_path)] == ["steady.wav"]
 
 
+def test_who_sends_steadily_but_without_end_is_given_up_too(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    with pytest.raises(gr.Error, match=r"steady\.wav cannot be fetched: it comes too slowly: "):
+        fetch(f"{web.url}/steady.wav", tmp_path)
+    assert not kept(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [

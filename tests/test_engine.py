@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +146,21 @@ def test_bad_hotwords_are_one_sentence(embedded, hotwords, sentence):
     with pytest.raises(OptionError) as caught:
         embedded.using(hotwords=hotwords)
     assert sentence in str(caught.value)
+
+
+def test_who_wants_no_language_model_gets_none(monkeypatch):
+    recognizer = SimpleNamespace(using=lambda *wishes: wishes)
+    monkeypatch.setattr(module, "_load", lambda name: recognizer)
+    for wanted in (True, False):
+        assert Engine("m").listener(Wish("", wanted, "Kim")) == (wanted, "Kim")
+
+
+def test_what_was_taught_anew_is_loaded_anew(loaded):
+    engine = Engine("m")
+    name = engine.lend("first")
+    assert engine.recognizer(name) == "recognizer of first"
+    assert engine.lend("second", name) == name
+    assert engine.recognizer(name) == "recognizer of second"
 
 
 def test_wishes_that_change_nothing_cost_nothing(embedded):
