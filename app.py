@@ -34,7 +34,6 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
-HERE = ("localhost", "127.0.0.1", "::1")  # no proxy leads to these
 
 
 def build(engine: Engine, public: bool = False) -> "gr.Blocks":
@@ -130,6 +129,14 @@ def theme() -> "gr.themes.Base":
     )
 
 
+def reach_ourselves(host: str) -> None:
+    """Not by a proxy, which leads elsewhere: gradio asks whether the page at `host` is there."""
+    others = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").strip()
+    if others != "*":  # which stands for everything, but only alone
+        others = ",".join(filter(None, [others, "localhost", "127.0.0.1", "::1", host]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = others
+
+
 def serve(model: str | None, host: str | None, port: int | None, share: bool) -> None:
     """Show the page, then load the model, until interrupted.
 
@@ -139,10 +146,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     host = host or os.environ.pop("GRADIO_SERVER_NAME", None)
     if host and ":" in host and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address as it is written before a port, which gradio wants
-    # gradio asks itself whether it can be reached, which no proxy could.
-    for name in ("no_proxy", "NO_PROXY"):
-        others = [os.environ[name]] if os.environ.get(name) else []
-        os.environ[name] = ",".join([*others, *HERE])
+    reach_ourselves((host or "").strip("[]"))
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
         try:
@@ -200,6 +204,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             print(f"Ready: {engine.recognizer()}.", flush=True)
             if teaching.allowed(public):
                 teaching.check()
+            os.environ["MPLBACKEND"] = "agg"  # a notebook's is not for here
             import av  # noqa: F401
             import matplotlib.pyplot  # noqa: F401  gradio wants it, and the first visitor would wait
         except AsrError as error:

@@ -200,7 +200,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
     while cause.__cause__:  # "An error occurred while generating the dataset" says nothing
         cause = cause.__cause__
     said = first_line(cause)
-    if isinstance(cause, PermissionError) and find(name) is not None:
+    tables = find(name) if isinstance(cause, PermissionError) else None
+    if tables and not any(str(cause.filename) in paths for paths in tables.splits.values()):
         return (
             f"What is made of {name} cannot be kept ({said}): set HF_DATASETS_CACHE to a folder "
             "that may be written to."

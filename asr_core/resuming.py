@@ -98,7 +98,11 @@ def check_material(folder: Path, now: dict[str, Any]) -> None:
     would be taken for each other. A run that wrote nothing of this down is let through.
     """
     before = _begun(folder)
-    data_back, same_model = "put the data back as it was", "start from the same model and data"
+    same_model = "start from the same model and data"
+    data_back = (
+        "put the data back as it was, or choose another --output_dir if an earlier version of this "
+        "program began it"
+    )
     for key, what, unit, changed, remedy in (
         ("train_rows", "data to learn from", "rows", "names, transcripts or order", data_back),
         ("test_rows", "data to measure on", "rows", "names, transcripts or order", data_back),

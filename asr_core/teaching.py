@@ -52,6 +52,8 @@ def check() -> None:
             flags.parse(["--preset", "teach", *given])
         except OptionError as error:
             raise OptionError(f"ASR_TEACH_FLAGS={' '.join(given)}: {error}") from error
+        except SystemExit:  # after the help that it asks for
+            raise OptionError("ASR_TEACH_FLAGS asks for help: give flags to learn by.") from None
 
 
 class Point(NamedTuple):

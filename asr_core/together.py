@@ -6,7 +6,6 @@ A window of some seconds is hundreds of small kernels, which take longer to star
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sized
 from concurrent.futures import Future
 from threading import Thread, current_thread
@@ -45,6 +44,10 @@ class Together(Turns):
         self.abreast, self.early = 2 * most, EARLY
         self._budget, self._padded, self._most = budget, padded, most
         self._waiting: list[Waiting] = []  # in the order they came
+        self._forked = False
+
+    def forked(self) -> None:
+        self._forked = True
 
     def take(self, work: Callable[[list], list], items: list) -> list:
         """What `work`, the same for all who call, makes of each item, alone or beside others.
@@ -52,7 +55,7 @@ class Together(Turns):
         Where it fails for a batch, the halves run by themselves, so that an error is told to those
         alone who brought it, and a batch too large for the memory does no harm.
         """
-        if os.getpid() != self._process:
+        if self._forked:
             raise ModelError(
                 "A process that was forked cannot use the GPU of the one before it: start it with "
                 '`multiprocessing.get_context("spawn")`.'

@@ -10,7 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
+_all: WeakSet[Turns] = WeakSet()
 LINGER = 1.0  # seconds: who has just had a turn is likely to want another
 
 
@@ -26,20 +28,21 @@ class Turns:
         self.abreast, self.cores = abreast, cores
         self.early = abreast  # how much of one caller's work may be begun at once
         self._begin()
+        _all.add(self)
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._pool = ThreadPoolExecutor(self.abreast, thread_name_prefix="recognizer")
         self._lock = Lock()
         self._present = 0  # who computes or waits
         self._most, self._since = 0, 0.0  # the most there were of late, and when that was
 
+    def forked(self) -> None:
+        """Go on in a process that was forked: our threads and torch's have stayed behind."""
+        self.abreast = self.early = self.cores = 1
+        self._begin()
+
     def take(self, work: Callable, *args: Any, **options: Any) -> Any:
         """What `work` returns or raises, when its turn has come."""
-        if os.getpid() != self._process:
-            # Forked: our threads have stayed behind, and so have torch's, for whom it would wait.
-            self.abreast = self.early = self.cores = 1
-            self._begin()
         with self._lock:
             self._present += 1
             now = monotonic()
@@ -105,6 +108,15 @@ class Turns:
             return work(*args, **options)
         finally:  # it holds for threads that others begin later, too
             torch.set_num_threads(self.cores)
+
+
+def _after_fork() -> None:
+    for turns in _all:
+        turns.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache

@@ -125,6 +125,11 @@ def test_what_goes_hands_the_focus_to_what_takes_its_place(visit, tmp_path):
     page.focus("#recording .record-button")
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.matches('#recording .stop-button')")
+    page.focus("#recording .pause-button")
+    for button in ("resume", "pause"):
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"document.activeElement.matches('.{button}-button')")
+    page.focus("#recording .stop-button")
     page.wait_for_timeout(1000)
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement.matches('#recording audio')")
@@ -133,7 +138,15 @@ def test_what_goes_hands_the_focus_to_what_takes_its_place(visit, tmp_path):
     page.wait_for_selector("#transcript-words .word")
     page.focus("#cancel")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'transcribe'")
+    page.wait_for_function("document.activeElement.id === 'transcript-notice'")
+    page.keyboard.press("Enter")  # once more changes nothing
+    page.wait_for_timeout(500)
+    assert notice(page, "done").startswith("Cancelled")
+    # A mouse needs no help: space is to scroll then, and not to record.
+    page.click("#recording [aria-label=Clear]")
+    page.wait_for_selector("#recording [data-testid=source-select] button")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.activeElement === document.body")
 
 
 def test_all_tabs_are_seen_on_a_phone(visit):

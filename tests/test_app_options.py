@@ -14,7 +14,7 @@ from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
-from app import options
+from app import options, reach_ourselves
 
 
 def test_help_needs_neither_torch_nor_gradio():
@@ -138,6 +138,22 @@ def test_the_page_is_served_at_an_address_of_the_newer_kind():
     status, printed = started("--host", "::1")
     assert status is None, printed
     assert "Open http://[::1]:" in printed
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ({}, "localhost,127.0.0.1,::1,192.0.2.1"),
+        ({"NO_PROXY": "hub.corp"}, "hub.corp,localhost,127.0.0.1,::1,192.0.2.1"),
+        ({"NO_PROXY": "a", "no_proxy": "b"}, "b,localhost,127.0.0.1,::1,192.0.2.1"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_what_the_host_reaches_without_a_proxy_stays_so(monkeypatch, before, after):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, before.get(name, ""))
+    reach_ourselves("192.0.2.1")
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == after
 
 
 def test_flags_for_lessons_that_there_are_not_are_told_at_once():

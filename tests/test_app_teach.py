@@ -109,10 +109,12 @@ def picture(tab, name: str) -> None:
 def test_a_dozen_sentences_become_a_model_of_ones_own(school, enter, clips, tmp_path):
     tab = enter()
     first = tab.input_value(SENTENCE)
-    tab.click("#teach-recording .record-button")
+    tab.focus("#teach-recording .record-button")
+    tab.keyboard.press("Enter")
     tab.wait_for_timeout(4_000)
-    tab.click("#teach-recording .stop-button")
+    tab.keyboard.press("Enter")
     assert notice(tab, "done", "teach").startswith("Recorded: 1 of 12")
+    tab.wait_for_function("document.activeElement.matches('#teach-recording .record-button')")
     assert tab.input_value(SENTENCE) != first
     assert tab.locator("#teach-numbers label").first.inner_text().strip() == "✓ 1"
     picture(tab, "recording")

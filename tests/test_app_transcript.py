@@ -156,6 +156,23 @@ def test_who_has_corrected_something_is_asked_before_the_page_goes(corrected):
     assert left(corrected)
 
 
+def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
+    heard.click("#transcript-edit button")
+    for _ in range(2):
+        heard.focus("#transcript-edit textarea")
+        heard.keyboard.type("x")
+        heard.keyboard.press("Backspace")
+        heard.keyboard.press("Tab")
+    heard.fill("#transcript-edit textarea", "mine")
+    heard.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject('no'); }")
+    heard.evaluate("() => { document.execCommand = () => false; }")
+    heard.click("#transcript-copy")
+    assert not left(heard)
+    heard.evaluate("() => { document.execCommand = () => true; }")
+    heard.click("#transcript-copy")
+    assert left(heard)
+
+
 def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
     corrected.click("#samples button >> nth=1")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
@@ -167,7 +184,9 @@ def test_who_is_recording_is_asked_before_the_page_goes(visit):
     page = visit()
     page.click("#recording .record-button")
     page.wait_for_selector("#recording .stop-button")
+    page.click("button[role=tab]:has-text('Files')")
     assert not left(page)
+    page.click("button[role=tab]:has-text('Recording')")
     page.click("#recording .stop-button")
     page.wait_for_selector("#transcript-notice .notice:not(.busy)")
     assert left(page)

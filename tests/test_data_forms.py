@@ -257,6 +257,13 @@ def test_where_nothing_can_be_kept_it_is_told_what_to_set(monkeypatch):
     message = said(data.load, data.SAMPLE)
     assert "HF_DATASETS_CACHE" in message and "'/nonexistent'" in message
 
+    def refuse_to_read(*_, **__):
+        raise PermissionError(13, "Permission denied", own)
+
+    (own,) = data.find(data.SAMPLE).splits["train"]
+    monkeypatch.setattr("datasets.load_dataset", refuse_to_read)
+    assert "HF_DATASETS_CACHE" not in said(data.load, data.SAMPLE)
+
 
 def test_a_missing_part_is_an_error_that_lists_those_there_are():
     message = said(data.load, data.SAMPLE, split="validation")

@@ -8,11 +8,11 @@ if (!LANGUAGES.includes(navigator.language.split("-")[0].toLowerCase()))
 // is asked before the page goes, also by gradio, which loads it anew when the connection was broken.
 // Who stays goes on: gradio's own listener would have ended that.
 addEventListener("beforeunload", (event) => {
-  const stops = document.querySelectorAll(".recording :is(.stop-button, .stop-button-paused)");
+  const stops = [...document.querySelectorAll(".recording :is(.stop-button, .stop-button-paused)")];
   if (
     !document.querySelector("html.speaking, [id$=-notice] .notice.busy") &&
     ![...written].some(([text, words]) => text.isConnected && text.value === words) &&
-    ![...stops].some((button) => button.checkVisibility()) &&
+    !stops.some((button) => getComputedStyle(button).display !== "none") &&
     !document.querySelector("#teach-numbers")?.innerText.includes("✓")
   )
     return;
@@ -21,12 +21,20 @@ addEventListener("beforeunload", (event) => {
 });
 
 // Corrections as they were written, until they are in a file or on the clipboard: what takes their
-// place later comes from elsewhere.
-const written = new Map();
-addEventListener("input", ({ target }) => {
-  if (target.closest("[id$=-edit]")) written.set(target, target.value);
+// place later comes from elsewhere. And what stood there before: who puts it back corrects nothing.
+const written = new Map(), given = new Map();
+const squeezed = (text) => text?.split(/\s+/).filter(Boolean).join(" ");
+addEventListener("focusin", ({ target }) => {
+  if (target.closest("[id$=-edit]") && written.get(target) !== target.value)
+    given.set(target, target.value);
 });
-addEventListener("click", ({ target }) => {
-  const downloads = target.closest("button")?.closest("[id$=-downloads]")?.id;
-  if (downloads) written.delete(document.querySelector(`#${downloads.split("-")[0]}-edit textarea`));
-}, true);
+addEventListener("input", ({ target }) => {
+  if (!target.closest("[id$=-edit]")) return;
+  if (squeezed(target.value) === squeezed(given.get(target))) written.delete(target);
+  else written.set(target, target.value);
+});
+// `text` is what has been copied or saved; of a file not more is known than that it was.
+window.keptCorrection = (text) => {
+  for (const [target, words] of written)
+    if (text === undefined || squeezed(words) === squeezed(text)) written.delete(target);
+};
