@@ -89,9 +89,8 @@ def main(argv: list[str]) -> int:
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
     trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
-    if first:
-        language_model.provide(folder, words, parts.train["transcription"], options.text)
     if first and not checkpoint:
+        language_model.provide(folder, words, parts.train["transcription"], options.text)
         resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 

@@ -25,6 +25,7 @@ from asr_core.errors import (
     reason,
     sentence,
 )
+from asr_core.models import quiet_clients
 from asr_core.start import quick_start
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=run)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet_clients()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
         if not sys.stdout.isatty() and not os.environ.get("PYTHONIOENCODING"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -65,6 +65,8 @@ def load(
         else:
             if base not in tables.splits:
                 raise DataError(_no_split(name, base, list(tables.splits)))
+            # Other parts may have other columns, which is nobody's business here.
+            tables = replace(tables, splits={base: tables.splits[base]})
             rows = datasets.load_dataset(
                 tables.form, data_files=tables.patterns, split=split, **tables.options
             )
@@ -164,7 +166,8 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 
 def _find(start: Path, path: str) -> Path:
     """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders."""
-    spellings = (path, *(normalize(form, path) for form in ("NFC", "NFD")), path.replace("\\", "/"))
+    written = (path, path.replace("\\", "/"))
+    spellings = [*written, *(normalize(form, each) for form in ("NFC", "NFD") for each in written)]
     return next((start / name for name in spellings if _is_there(start / name)), start / path)
 
 
@@ -208,6 +211,11 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
         )
     if isinstance(cause, UnicodeDecodeError):
         return f"{name} is not in UTF-8: save it as CSV in UTF-8."
+    if columns := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
+        return (
+            f"{name} has {columns[3]} columns in line {columns[2]} but names {columns[1]}: put "
+            'transcripts with commas in quotes ("like, so").'
+        )
     from datasets.exceptions import DatasetNotFoundError
 
     if isinstance(error, DatasetNotFoundError):
@@ -216,7 +224,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
             f"read: {said}"
         )
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
-        there = re.findall(r"'([\w.-]+)'", re.split("available", str(error), flags=re.I)[-1])[:60]
+        there = re.findall(r"'([\w.-]+)'", re.split("available", str(error), flags=re.I)[-1])
+        there = [*dict.fromkeys(there)][:60]
         return (
             f"{name} comes in configurations ({', '.join(there) or said}): choose one with "
             f"--dataset_config{f', {config!r} is none of them' if config else ''}."

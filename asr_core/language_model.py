@@ -148,7 +148,9 @@ def provide(
     """
     output = Path(model_folder, FOLDER)
     if wish == "none":
-        shutil.rmtree(output, ignore_errors=True)
+        if output.exists():
+            log.warning("The language model in %s goes, as the new model has none.", model_folder)
+            shutil.rmtree(output, ignore_errors=True)
         return
     if wish != "build":
         if Path(wish).expanduser().resolve() != output.resolve():

@@ -63,9 +63,10 @@ def _build(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from asr_core import augmentation, data, language_model, tuning
+    from asr_core import augmentation, data, language_model, models, tuning
     from asr_core.recognizer import Recognizer
 
+    models.quiet()
     at_least_one("--max_samples", options.max_samples)
     augmentation.of(options.augment, 1)  # what is misspelt is said before anything is loaded
     known = language_model.load(options.folder)

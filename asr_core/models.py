@@ -293,5 +293,10 @@ def quiet() -> None:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     datasets.disable_progress_bars()
+    quiet_clients()
+
+
+def quiet_clients() -> None:
+    """No line for every request to the Hub."""
     for client in ("httpx", "httpx2"):
-        logging.getLogger(client).setLevel(logging.WARNING)  # else a line for every request
+        logging.getLogger(client).setLevel(logging.WARNING)

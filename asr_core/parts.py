@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 FEWEST = 0.5  # of the rows asked for, that whole speakers must come to
+MOST = 1 / 3  # of all rows, that are measured on where one speaker said more than was asked for
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,21 @@ def _cut_off(rows: Dataset, size: float, seed: int) -> Parts:
 
 
 def whole_speakers(speakers: Sequence[object], wanted: int, seed: int) -> set[object]:
-    """Speakers, drawn by `seed`, of whom there are about `wanted` rows and never more.
+    """Speakers, drawn by `seed`, of whom there are about `wanted` rows.
 
-    Nobody when they come to less than `FEWEST` of that, as where few people said much each. Rows
-    of whom it is not known (None or "") stay with those that are learnt from.
+    Not more, unless all people said much: then one of those who said the least, if that is no more
+    than `MOST` of all rows. Nobody where that cannot be, as with two who said as much. Rows of whom
+    it is not known (None or "") stay with those that are learnt from.
     """
     rows = Counter(speaker for speaker in speakers if speaker not in (None, ""))
     chosen, count = set(), 0
     names = sorted(rows, key=str)
-    for index in np.random.default_rng(seed).permutation(len(names)):
-        if count + rows[names[index]] <= wanted:
-            chosen.add(names[index])
-            count += rows[names[index]]
-    return chosen if count >= FEWEST * wanted else set()
+    drawn = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
+    for name in drawn:
+        if count + rows[name] <= wanted:
+            chosen.add(name)
+            count += rows[name]
+    if count >= FEWEST * wanted:
+        return chosen
+    enough = [name for name in drawn if FEWEST * wanted <= rows[name] <= MOST * len(speakers)]
+    return set(sorted(enough, key=rows.__getitem__)[:1])

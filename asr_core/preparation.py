@@ -73,9 +73,9 @@ class _Examine:
         source = data.row_source(row)
         recording = audio.Recording(source, name=name)
         rate = int(self.processor.feature_extractor.sampling_rate)
-        problem, sought, length, checksum = "", "", 0, 0
+        problem, sought, length, checksum = "" if source else MISSING, "", 0, 0
         try:
-            for block in recording.blocks(rate):
+            for block in recording.blocks(rate) if source else ():
                 length += len(block)
                 checksum = zlib.crc32(block.tobytes(), checksum)
         except AudioError as error:

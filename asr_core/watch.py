@@ -20,10 +20,11 @@ log = logging.getLogger(__name__)
 DIARY = "progress.jsonl"
 COLLAPSED = (
     "The model says nothing yet: {empty:.0%} of the hypotheses are empty and {blank:.0%} of the "
-    "frames blank after {step} steps. If this does not change soon, {change} --learning_rate (now "
-    "{rate:g}; 1e-4 to 3e-4 suits a fresh head), train longer, or add data: an hour or more."
+    "frames blank after {step} steps. If this does not change soon, {change}train longer, or add "
+    "data: an hour or more."
 )
-HIGH = 1e-3  # learning rate from which a model rather forgets to speak
+CHANGE = "{change} --learning_rate (now {rate:g}; 1e-4 to 3e-4 suits a fresh head), "
+RATES = (1e-4, 3e-4)  # that are neither too low nor too high
 
 EMPTY = 0.9  # share of empty hypotheses from which a model is said to say nothing
 
@@ -100,8 +101,7 @@ class Watch(TrainerCallback):
                 empty=empty,
                 blank=metrics["eval_blank_frames"],
                 step=state.global_step,
-                change="lower" if args.learning_rate > HIGH else "raise",
-                rate=args.learning_rate,
+                change=_change(args.learning_rate),
             )
             log.warning("%s", sentence)
 
@@ -110,6 +110,14 @@ class Watch(TrainerCallback):
         seconds = (time.monotonic() - began) / max(1, state.global_step - step)
         minutes, seconds = divmod(round(seconds * (state.max_steps - state.global_step)), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _change(rate: float) -> str:
+    """What to do about a learning rate, if that may be what is wrong."""
+    low, high = RATES
+    if low <= rate <= high:
+        return ""
+    return CHANGE.format(change="raise" if rate < low else "lower", rate=rate)
 
 
 class Patience(EarlyStoppingCallback):

@@ -112,6 +112,30 @@ def test_what_was_saved_in_parts_has_them(tmp_path):
     assert data.load(str(tmp_path / "saved"), split="test")["transcription"][:] == said[4:]
 
 
+def test_other_parts_may_have_other_columns_and_separators(tmp_path):
+    recordings.write_csv(recordings.clips(tmp_path) / "train.csv", recordings.records())
+    (tmp_path / "test.csv").write_text("file_name;transcription\na.wav;yes\n")
+    assert len(data.load(str(tmp_path))) == len(recordings.ROWS)
+    assert data.load(str(tmp_path), split="test")["transcription"][:] == ["yes"]
+
+
+def test_a_comma_too_many_is_told_with_its_line(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("path,sentence\na.wav,yes\nb.wav,no, thanks\n")
+    assert "has 3 columns in line 3 but names 2: put transcripts with commas in quotes" in said(
+        data.load, str(path)
+    )
+
+
+def test_names_that_a_mac_wrote_are_found_by_those_that_windows_wrote(tmp_path):
+    (tmp_path / "audio").mkdir()
+    name = "audio/" + unicodedata.normalize("NFD", "녹음.wav")
+    (tmp_path / name).write_bytes(recordings.sound(1.0))
+    (tmp_path / "metadata.csv").write_text("file_name,transcription\naudio\\녹음.wav,하나\n")
+    (row,) = data.load(str(tmp_path))
+    assert Path(data.row_source(row)).exists()
+
+
 def test_recordings_may_be_plain_bytes(tmp_path):
     sound = recordings.sound(1.0)
     plain = {"audio": [sound], "text": ["yes"]}

@@ -74,6 +74,15 @@ def test_speakers_are_never_more_rows_than_were_asked_for():
         assert 19 <= sum(rows[name] for name in chosen) <= 38
 
 
+@pytest.mark.parametrize("people", [1, 2, 3])
+def test_of_few_people_who_said_much_one_is_measured_on(people):
+    speakers = [name for name in "abcd"[:people] for _ in range(50)] + ["e"] * 51
+    drawn = [whole_speakers(speakers, wanted=40, seed=seed) for seed in range(9)]
+    assert {len(chosen) for chosen in drawn} == {1 if people > 1 else 0}
+    assert {*"".join(map("".join, drawn))} <= {*"abcd"}  # not who said more
+    assert len({*map(frozenset, drawn)}) > 1 or people == 1
+
+
 def test_one_row_may_be_asked_for_but_not_all(parted):
     assert len(parted(*"abcdef", size=1).test) == 1
     for speakers in ("abcdef", "aaaaaa"):

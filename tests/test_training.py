@@ -333,7 +333,7 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
     assert not (tmp_path / "language_model").exists()
 
 
-@pytest.mark.parametrize(("rate", "advice"), [(2e-3, "lower"), (1e-4, "raise")])
+@pytest.mark.parametrize(("rate", "advice"), [(1e-3, "lower"), (1e-5, "raise")])
 def test_a_model_that_says_nothing_needs_another_rate(rate, advice, caplog):
     arguments = SimpleNamespace(learning_rate=rate, get_warmup_steps=lambda steps: 2)
     state = SimpleNamespace(global_step=7, max_steps=9)
@@ -342,6 +342,10 @@ def test_a_model_that_says_nothing_needs_another_rate(rate, advice, caplog):
     assert not caplog.text  # it says something
     watch.Watch(1.0).on_evaluate(arguments, state, None, found | {"eval_empty_hypotheses": 1.0})
     assert f"{advice} --learning_rate (now {rate:g};" in caplog.text
+    caplog.clear()
+    arguments.learning_rate = 2e-4  # it is not that
+    watch.Watch(1.0).on_evaluate(arguments, state, None, found | {"eval_empty_hypotheses": 1.0})
+    assert "says nothing" in caplog.text and "--learning_rate" not in caplog.text
 
 
 def test_pace_and_time_left_of_a_run_that_goes_on_are_those_since_then(monkeypatch, caplog):
