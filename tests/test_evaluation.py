@@ -7,6 +7,7 @@ import html.parser
 import io
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import av
@@ -116,6 +117,9 @@ def test_rows_that_only_one_model_could_read_are_not_compared(processor, rows, t
     assert evaluation.change(partly, tuned)[0] == 0.0
     assert partly.failed == {"a.wav": "a.wav is broken."}
     assert partly.utterances == 5
+    for both in ((partly, tuned), (tuned, partly)):
+        *_, last = evaluation.side_by_side(*both).splitlines()
+        assert last.startswith("On the 5 utterances that both heard: WER ")
 
 
 def test_two_models_that_failed_on_different_rows_are_set_side_by_side_on_the_others(
@@ -150,6 +154,7 @@ def test_korean_is_compared_by_syllables(rows, letters):
     result = evaluation.evaluate(parrot, korean)
     assert (result.wer, result.cer) == (1.0, 1 / 5)
     assert result.rows[0].reference == "안녕하세요"
+    assert not result.warning  # it can spell all of this
 
 
 def test_a_model_of_another_language_is_told_from_a_bad_one(
@@ -168,7 +173,7 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
 
 def test_nothing_to_compare_is_an_error(processor, rows):
     broken = [AudioError("It is broken.")] * len(rows)
-    with pytest.raises(DataError, match=r"nothing to compare in calls"):
+    with pytest.raises(DataError, match=r"nothing to compare in calls.*first: It is broken\."):
         evaluation.evaluate(Parrot(processor, *broken), rows, "calls")
 
 
@@ -178,6 +183,15 @@ def test_rows_of_one_name_that_fail_are_told_apart(processor, rows):
     result = evaluation.evaluate(Parrot(processor, *answers), alike)
     assert result.failed == {"a.wav": "It is broken.", "a.wav (row 2)": "It is silent."}
     assert [row.index for row in result.rows] == [1, 3, 4, 5]
+
+
+def test_rows_of_one_name_are_compared_each_with_itself(processor, rows):
+    alike = rows.map(lambda row: {"audio": {**row["audio"], "path": "a.wav"}})
+    before, after = (
+        evaluation.evaluate(Parrot(processor, *answers), alike)
+        for answers in (HEARD, ["x"] * len(HEARD))
+    )
+    assert evaluation.change(before, after)[0] == pytest.approx(after.wer - before.wer)
 
 
 def test_a_real_recognizer_hears_several_at_a_time_and_loses_no_order(monkeypatch):
@@ -243,6 +257,7 @@ def test_json_holds_every_number(baseline, tuned):
     assert values["worst"][0] == "e.wav"
     assert values["confusions"]["substitutions"] == [["CARD", "CART", 1]]
     assert len(values["by_speaker"]) == 3
+    assert len(replace(tuned, rows=tuned.rows * 3).to_dict()["worst"]) == 10
 
 
 def test_what_is_printed_says_where_the_errors_are(tuned):
@@ -387,3 +402,9 @@ def test_the_first_of_numbered_speakers_counts(processor, rows):
     numbered = [row | {"speaker": index} for index, row in enumerate(rows)]
     told = evaluation.evaluate(Parrot(processor, *SAID), numbered)
     assert {row.speaker for row in told.rows} == {str(index) for index in range(len(SAID))}
+
+
+def test_who_is_not_known_is_no_speaker(processor, rows):
+    unnamed = [row | {"speaker": None} for row in rows]
+    told = evaluation.evaluate(Parrot(processor, *SAID), unnamed)
+    assert told.to_dict()["by_speaker"] == []

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from asr_core import page
+from asr_core.engine import OWN, Wish
 from asr_core.errors import AudioError, ModelError
 from asr_core.models import Choice
 from asr_core.phrases import ENGLISH, KOREAN, PHRASES, language, say
@@ -82,6 +83,9 @@ def test_words_come_with_times_and_doubts(wav):
 def test_characters_are_not_counted_as_words():
     words = tuple(Word(c, i, i + 1, 0.9, space=not i) for i, c in enumerate("天气很好"))
     assert "4 characters in 0:04" in page.outcome(Transcript(words, 4.0))
+    first, second = HELLO.words  # before the first there is nothing to part it from
+    spaced = replace(HELLO, words=(replace(first, space=False), second))
+    assert "2 words in 0:01" in page.outcome(spaced)
 
 
 def test_words_heard_before_a_failure_stay(wav):
@@ -97,6 +101,21 @@ def test_words_heard_before_a_failure_stay(wav):
 def test_waiting_for_the_model_is_said(wav):
     first, *_ = page.transcribe(Engine(Speaker(HELLO), ready=False), wav)
     assert say("loading_queued") in first.notice
+
+
+def test_waiting_for_the_model_that_was_chosen_is_said(wav, monkeypatch):
+    engine = Engine(Speaker(HELLO))
+    monkeypatch.setattr(engine, "ready", lambda name: name != "big")
+    first, *_ = page.transcribe(engine, wav, wish=Wish("big"))
+    assert say("loading_queued") in first.notice
+
+
+def test_of_a_recording_that_is_too_long_the_bar_shows_what_will_be_heard(wav, monkeypatch):
+    engine = Engine(Speaker(replace(HELLO, complete=False), HELLO))
+    monkeypatch.setattr(engine, "longest", 3600.0)
+    monkeypatch.setattr(page, "length", lambda path: 7200.0)
+    first, *_ = page.transcribe(engine, wav)
+    assert "0:01 of 1:00:00" in first.notice
 
 
 def test_cancel_is_for_what_takes_longer_than_a_moment(monkeypatch):
@@ -128,6 +147,11 @@ def test_failures_are_one_sentence_without_internals(engine, sentence, wav):
     assert "secret" not in last.notice
 
 
+def test_what_is_not_the_visitors_business_is_told_to_the_host(wav, caplog):
+    list(page.transcribe(Engine(Speaker(ValueError("secret"))), wav))
+    assert "ValueError: secret" in caplog.text
+
+
 def test_the_embedded_model_says_why_it_is_there():
     choice = Choice("embedded", "the Hub could not be reached")
     *_, line = page.model_line(Engine(Speaker(), choice))
@@ -138,6 +162,14 @@ def test_the_embedded_model_says_why_it_is_there():
 def test_a_model_that_does_not_come_is_said_on_the_model_line():
     *_, line = page.model_line(Engine(ModelError("No such model."), ready=False))
     assert "No such model." in line
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"), [("big", "Model: big on"), (f"{OWN}1a2b", say("taught")), (None, "m on")]
+)
+def test_the_model_line_names_the_model_that_was_chosen(chosen, named):
+    (line,) = page.model_line(Engine(Speaker()), model=chosen)
+    assert named in line and OWN not in line
 
 
 def test_a_file_name_cannot_become_markup():
@@ -152,8 +184,22 @@ def test_time_left_follows_the_speed(monkeypatch):
     assert "0:25 of 1:40, about 0:30 left" in progress(25.0)
 
 
-def test_progress_without_a_known_length():
-    assert "0:30 so far" in page.Progress(None)(30.0)
+@pytest.mark.parametrize("declared", [None, 0.0])
+def test_progress_without_a_known_length(declared):
+    assert "0:00 so far" in page.Progress(declared)(0.0)
+    assert "0:30 so far" in page.Progress(declared)(30.0)
+
+
+def test_no_time_left_is_told_before_anything_was_read(monkeypatch):
+    now = iter([0.0, 10.0])
+    monkeypatch.setattr(page.time, "monotonic", lambda: next(now))
+    notice = page.Progress(100.0)(0.0)
+    assert "0:00 of 1:40" in notice and "left" not in notice
+
+
+def test_a_bar_that_moves_is_not_read_out_again_and_again():
+    assert 'aria-live="off"' in page.Progress(10.0)(1.0)
+    assert "aria-live" not in page.outcome(HELLO)
 
 
 def test_more_sound_than_the_file_declared():
@@ -166,10 +212,17 @@ def test_downloads_hold_the_corrections():
     assert json.loads(contents)["text"] == "Hello, world"
 
 
-def test_a_correction_is_no_longer_than_anybody_writes(monkeypatch):
-    monkeypatch.setattr(page, "WRITTEN", 10)
-    monkeypatch.setattr(page, "WRITTEN_A_SECOND", 0)
-    assert page.edit(HELLO, "hello there, you all").text == "hello ther"
+def test_a_download_of_what_has_no_name_has_one():
+    assert page.download(replace(HELLO, source=""), "Hello", "srt").name == "transcript.srt"
+
+
+@pytest.mark.parametrize(
+    ("any_way", "a_second", "kept"), [(10, 0, "hello ther"), (0, 6, "hello the")]
+)
+def test_a_correction_is_no_longer_than_anybody_writes(monkeypatch, any_way, a_second, kept):
+    monkeypatch.setattr(page, "WRITTEN", any_way)
+    monkeypatch.setattr(page, "WRITTEN_A_SECOND", a_second)
+    assert page.edit(HELLO, "hello there, you all").text == kept
 
 
 def test_while_words_come_a_download_holds_them_whatever_the_field_for_corrections_holds():
@@ -214,6 +267,8 @@ def test_clock(seconds, shown):
         ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
         ("en-US,en;q=0.9,ko;q=0.8", "en"),
         ("fr-FR,ko;q=0.5", "en"),
+        ("ko;q=0.9,en;q=0.8", "ko"),
+        ("KO-kr", "ko"),
         ("de", "en"),
         ("", "en"),
         (None, "en"),

@@ -76,11 +76,11 @@ def test_who_and_what_is_learnt_from_and_measured_too_is_told():
     processor = AutoProcessor.from_pretrained(models.EMBEDDED_FOLDER)
     train, test, others = (
         preparation.prepare(rows.select(some), processor, FRAMES)
-        for some in ([0, 1], [3, 4, 2, 0], [2])
+        for some in ([0, 1], [3, 4, 2, 0, 1], [2])
     )
     printed = str(report.look(train, test, processor))
     assert "2 of the 3 speakers of test are in train too" in printed
-    assert "1 of the 4 transcripts of test are in train too" in printed
+    assert "2 of the 5 transcripts of test are in train too" in printed
     assert "too" not in str(report.look(train, others, processor))
 
 
@@ -142,6 +142,13 @@ def test_data_in_another_script_is_told_what_helps():
     assert "--vocabulary data" not in str(report.Report(foreign, foreign, 32, new_vocabulary=True))
     spelt = replace(foreign, unknown=1)
     assert "--vocabulary data" not in str(report.Report(spelt, spelt, 32))
+    assert "--vocabulary data" in str(report.Report(spelt, foreign, 32))  # which is measured on
+
+
+def test_characters_without_a_token_are_those_of_both_parts():
+    part = report.Part(1, 0.1, None, (1.0,), 10, 0, {"é": 1}, {})
+    other = replace(part, outside={"é": 2, "6": 1})
+    assert "vocabulary of 32 tokens: 'é' 3  '6' 1" in str(report.Report(part, other, 32))
 
 
 def test_the_file_holds_all_numbers_and_a_histogram(looked, tmp_path):
@@ -155,6 +162,7 @@ def test_the_file_holds_all_numbers_and_a_histogram(looked, tmp_path):
     assert (sum(histogram["train"]), sum(histogram["test"])) == (5, 4)
     longest = max(saved["train"]["longest"], saved["test"]["longest"])
     assert histogram["edges"][-1] == pytest.approx(longest, abs=1e-3)
+    assert histogram["edges"][0] == 0
 
 
 # --- pictures ---
@@ -171,6 +179,14 @@ def test_the_picture_of_the_data_shows_both_parts(looked, tmp_path):
     train, test = (0.4 + 0.6 * np.array(colors.to_rgb(c)) for c in (pictures.BLUE, pictures.ORANGE))
     assert share_of(tmp_path / "data.png", train) > 0.01
     assert share_of(tmp_path / "data.png", test) > 0.01
+
+
+def test_the_picture_tells_of_each_part_what_was_left_out_of_it(looked, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pictures, "draw_data", lambda *given: drawn.append(given))
+    looked.save(tmp_path)
+    ((_, dropped, _),) = drawn
+    assert dropped == {"train": looked.train.dropped, "test": {}}
 
 
 HISTORY = [

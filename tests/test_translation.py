@@ -85,5 +85,10 @@ def test_what_really_goes_wrong_is_said_in_korean(embedded: Recognizer, tmp_path
     assert translate(str(caught.value), "ko").startswith("녹음: 소리가 들어 있지 않습니다")
 
 
+def test_a_name_of_two_lines_does_not_keep_a_sentence_english():
+    said = translate("my\ntalk.wav has no sound track.", "ko")
+    assert said == "my\ntalk.wav: 소리가 없는 영상입니다."
+
+
 def test_what_is_not_known_stays_as_it_is():
     assert translate("Nobody has written this.", "ko") == "Nobody has written this."
