@@ -174,6 +174,15 @@ def test_machines_that_number_their_processes_alike_write_side_by_side(tmp_path,
     assert written(tmp_path) == {"mine.txt": "what I said", "yours.txt": "what you said"}
 
 
+def test_transcripts_are_written_where_rights_cannot_be_set(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("as on a memory stick")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    Job("talk", tmp_path / "talk.txt", "talk").write("what I said")
+    assert written(tmp_path) == {"talk.txt": "what I said"}
+
+
 @pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
 def test_a_part_that_cannot_be_is_told(run, part, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import wave
@@ -214,6 +215,11 @@ def test_a_playlist_cannot_make_us_read_other_files(
     for source in (upload, upload.name, upload.read_bytes()):
         with pytest.raises(AudioError):
             read(source)
+
+
+def test_a_name_that_is_not_in_utf_8_can_be_told():
+    with pytest.raises(AudioError, match=r"^a\ufffdb[.]wav does not exist"):
+        audio.load(os.fsdecode(b"/nowhere/a\xffb.wav"), 16_000)
 
 
 def test_a_file_of_which_nothing_more_can_be_read_is_given_up():

@@ -135,6 +135,8 @@ def test_code_that_comes_with_a_processor_is_not_run_to_fine_tune(copy, tmp_path
     ("options", "sentence"),
     [
         ({"device": "abacus"}, "no device 'abacus' here"),
+        ({"device": "cpu:1"}, "no device 'cpu:1' here: use auto or one of cpu"),
+        ({"device": "cpu:one"}, "no device 'cpu:one' here"),
         ({"dtype": "float7"}, "dtype 'float7' is not one of"),
     ],
 )
@@ -150,6 +152,24 @@ def test_without_the_hub_the_embedded_model_is_the_default_and_says_why(offline,
     assert "Hub could not be reached" in choice.reason
 
 
-def test_a_wish_in_the_environment_decides(monkeypatch):
-    monkeypatch.setenv("ASR_MODEL", "somebody/else")
+def test_without_the_hub_a_model_that_was_fetched_before_is_used(offline, monkeypatch):
+    monkeypatch.delenv("ASR_MODEL", raising=False)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "/cache/config.json")
+    assert models.locate("somebody/model") == "somebody/model"
+    assert models.default_model() == models.Choice(models.DEFAULT)
+
+
+def test_a_folder_may_lie_at_home(copy, monkeypatch):
+    monkeypatch.setenv("HOME", str(copy.parent))
+    assert models.locate("~/model") == str(copy)
+
+
+def test_a_wish_in_the_environment_decides(offline, monkeypatch):
+    monkeypatch.setenv("ASR_MODEL", " somebody/else\n")
     assert models.default_model().name == "somebody/else"
+    monkeypatch.setenv("ASR_MODEL", " ")
+    assert models.default_model().name == "embedded"
+
+
+def test_a_cpu_needs_no_number():
+    assert models.hardware("cpu:0", "float32") == models.hardware("cpu", "float32")

@@ -151,12 +151,25 @@ def test_local_names_stay_out_of_a_public_card(write, tmp_path):
     assert "1 left out" in written.text
 
 
+def test_a_folder_that_has_no_card_stays_out_of_it_too(write, tmp_path):
+    (tmp_path / "private-base").mkdir()
+    written = write("--model", str(tmp_path / "private-base"), name="mine")
+    assert written.data.base_model is None
+    assert str(tmp_path) not in written.content
+
+
 def test_data_and_hours_and_what_was_left_out(write):
     text = write("--dataset", "PolyAI/minds14", "--dataset_config", "ko-KR").text
     assert "PolyAI/minds14 (ko-KR)" in text
     assert "| trained on | 80 | 0.21 | 7 | 9.5 s | 3 |" in text
     assert "| measured on | 20 | 0.05 | not known | 2.0 s | 1 |" in text
     assert "2 undecodable; 2 longer than 20 s" in text
+    assert "What can be heard of the test part is measured all the same" in text
+
+
+def test_the_part_that_is_measured_on_is_named(write):
+    assert "sentences that come with asr-core: `train`.\n" in write().text
+    assert "asr-core: `train` and `test`.\n" in write("--eval_split", "test").text
 
 
 def test_what_was_trained_on_as_well_is_not_called_new(write):
@@ -186,6 +199,16 @@ def test_the_errors_are_counted_and_cannot_break_the_table(write):
     assert "| 2 | &lt;B&gt;\\| heard as &lt;C&gt;\\| |" in errors
     assert "| 1 | E heard, not said |" in errors
     assert "2 to 5 s" in errors
+
+
+def test_of_errors_there_are_a_few_or_none(write):
+    said, heard = "ABCDEFGHIJKL", "MNOPQRSTUVWX"
+    wrong = [pair for s, h in zip(said, heard, strict=True) for pair in ((s, h), (f"{s} Y", "Y"))]
+    text = write(after=evaluated("mine", *wrong), before=None).text
+    table = text.partition("most frequent")[2].partition("## Training")[0]
+    assert table.count("\n| 1 |") == card.CONFUSIONS
+    right = write(after=evaluated("mine", ("A B", "A B")), before=None).text
+    assert "most frequent" not in right
 
 
 def test_it_says_how_to_use_the_model(write):

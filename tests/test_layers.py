@@ -84,16 +84,17 @@ def test_grouped_convolutions_in_full_precision_are_no_less_exact(dtype):
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shared", [1, 2])
-def test_attention_in_slices_is_attention(monkeypatch, masked, shared):
-    monkeypatch.setattr(attention, "SLICE", 1000)
+@pytest.mark.parametrize(("slice", "scale"), [(1000, 0.3), (1000, None), (1, 0.3)])
+def test_attention_in_slices_is_attention(monkeypatch, masked, shared, slice, scale):
+    monkeypatch.setattr(attention, "SLICE", slice)
     torch.manual_seed(0)
     query = torch.randn(2, 4, 57, 8)
     key, value = torch.randn(2, 2, 4 // shared, 57, 8)
     mask = torch.randn(2, 1, 57, 57) if masked else None
     expected = nn.functional.scaled_dot_product_attention(
-        query, key, value, mask, scale=0.3, enable_gqa=True
+        query, key, value, mask, scale=scale, enable_gqa=True
     )
-    heard, _ = attention.sliced(nn.Identity(), query, key, value, mask, scaling=0.3)
+    heard, _ = attention.sliced(nn.Identity(), query, key, value, mask, scaling=scale)
     torch.testing.assert_close(heard.transpose(1, 2), expected)
 
 

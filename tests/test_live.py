@@ -110,6 +110,16 @@ def test_a_burst_after_a_pause_is_caught_up_in_bounded_windows():
     assert session.finish().words == Ear().transcribe((ear.rate, babble(120))).words
 
 
+def test_what_ends_within_twenty_seconds_is_heard_in_one_piece_as_a_file_is():
+    for samples, whole in ((320_000, True), (320_001, False)):
+        live, file = Ear(), Ear()
+        session = live.live()
+        session.feed(babble(20.02)[:samples], 16_000)
+        session.finish()
+        file.transcribe((16_000, babble(20.02)[:samples]))
+        assert (live.windows[-1] == samples) == (file.windows == [samples]) == whole
+
+
 def test_words_lie_within_the_recording_and_in_order(embedded):
     session = embedded.live()
     speak(session, babble(12, rate=8000), piece=1000, rate=8000)

@@ -15,7 +15,8 @@ import recordings
 import tiny
 from hub import Hub
 
-from asr_core import language_model
+from asr_core import hub, language_model
+from asr_core.flags import parse
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -242,3 +243,23 @@ def test_a_push_may_go_to_a_branch(home, trained):
     assert result["address"].endswith("tester/branched")
     assert "model.safetensors" in home.hub.files("tester/branched", branch="trial")
     assert "model.safetensors" not in home.hub.files("tester/branched")
+
+
+def test_the_command_to_try_again_goes_where_the_push_would_have_gone():
+    private = hub.Destination("me/mine", private=True, revision="trial").again(Path("out"))
+    assert private.startswith("hf upload me/mine out . --private --revision trial --include")
+    assert hub.Destination("me/mine").again(Path("out")).startswith("hf upload me/mine out . --inc")
+
+
+@pytest.mark.parametrize(
+    ("wish", "id"),
+    [("ours/speech", "ours/speech"), ("speech", "me/speech"), (None, "me/my-speech")],
+)
+def test_a_model_goes_to_ones_own_name_or_to_an_organisation(tmp_path, monkeypatch, wish, id):
+    asked = {"name": "me", "orgs": [{"name": "ours"}]}
+    monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda *_: asked)
+    (tmp_path / "my-speech").mkdir()
+    monkeypatch.chdir(tmp_path / "my-speech")
+    _, arguments = parse(["--preset", "quickstart", "--output_dir", "."])
+    arguments.hub_model_id = wish
+    assert hub.destination(arguments).id == id

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from asr_core.errors import ModelError
 from asr_core.together import Together
 
 
@@ -175,3 +176,10 @@ def test_what_was_begun_early_for_who_gave_up_is_not_heard():
     while turns._present:
         time.sleep(0.001)
     assert not {*left} & {*heard}
+
+
+def test_a_process_that_was_forked_is_told_to_be_begun_otherwise(monkeypatch):
+    turns = Together(100, padded=True)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(ModelError, match=r'get_context\("spawn"\)'):
+        turns.take(lambda items: items, ["a"])

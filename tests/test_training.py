@@ -36,6 +36,7 @@ from asr_core import (
     watch,
 )
 from asr_core.errors import DataError, ModelError, OptionError, sentence
+from asr_core.files import share_weights
 from asr_core.flags import MEASURED, parse
 from asr_core.frames import Frames
 from asr_core.recognizer import Recognizer
@@ -429,3 +430,20 @@ def test_of_a_copy_that_fails_the_file_that_cannot_be_written_is_named():
     assert sentence(full) == "to.bin cannot be used: no space left on device."
     gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "from.bin", None, "to.bin")
     assert sentence(gone) == "from.bin cannot be used: no such file or directory."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError("No connection.\nTry again."), "No connection."), (OSError(), "OSError")],
+)
+def test_a_librarys_error_is_told_in_its_first_line_or_by_its_name(error, said):
+    assert sentence(error) == said
+
+
+def test_all_weights_may_be_read_by_who_may_read_the_configuration(tmp_path):
+    names = [f"model-{number:05}-of-00002.safetensors" for number in (1, 2)]
+    for name in ("config.json", *names):
+        (tmp_path / name).touch(0o644 if name == "config.json" else 0o600)
+    share_weights(tmp_path)
+    usual = (tmp_path / "config.json").stat().st_mode
+    assert [(tmp_path / name).stat().st_mode for name in names] == [usual] * 2

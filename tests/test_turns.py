@@ -167,6 +167,17 @@ def test_a_model_that_comes_later_has_all_cores():
     assert large.take(cores) == 4
 
 
+def test_who_waits_takes_no_core_from_who_computes():
+    turns, may_go = Turns(abreast=1, cores=4), threading.Event()
+    with ThreadPoolExecutor(3) as callers:
+        callers.submit(turns.take, may_go.wait, 10)
+        found = [callers.submit(turns.take, cores) for _ in range(2)]
+        while turns._present < 3:
+            time.sleep(0.001)
+        may_go.set()
+        assert [each.result() for each in found] == [4, 4]
+
+
 def test_threads_that_others_begin_have_all_cores():
     before = cores()
     turns = Turns(abreast=2, cores=before)
