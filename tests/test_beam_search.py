@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asr_core import beam, language_model, metrics, tuning
+from asr_core import beam, data, language_model, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
@@ -275,6 +275,26 @@ def test_tuning_finds_weights_that_are_better(known):
     tuned = replace(known, weights=found.weights, heard=found.heard)
     again = [text_of(decode(Vocabulary.of(ALPHABET, tuned), emissions)) for emissions in noisy]
     assert metrics.wer(again, said) == pytest.approx(found.wer)
+
+
+def test_what_is_tuned_on_is_changed_alike_each_time_and_what_is_left_out_is_named(caplog):
+    (row,) = data.load(data.SAMPLE, split="test[:1]")
+    broken = row | {"audio": {"bytes": b"no sound", "path": "broken.wav"}}
+    rows = [row | {"transcription": ""}, broken, row | {"transcription": "PAY THE BILL"}]
+    tokenizer = SimpleNamespace(get_vocab=lambda: dict.fromkeys(ALPHABET.tokens, 0))
+    ear = SimpleNamespace(
+        rate=16_000, emissions=list, processor=SimpleNamespace(tokenizer=tokenizer)
+    )
+
+    def hiss(samples: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        return samples + draw.normal(size=len(samples))
+
+    plain, *changed = (tuning.listen(ear, rows, augment) for augment in (None, hiss, hiss))
+    for one in (plain, *changed):
+        assert one.references == ["PAY THE BILL"]
+    assert np.array_equal(changed[0].emissions, changed[1].emissions)
+    assert not np.array_equal(plain.emissions, changed[0].emissions)
+    assert "broken.wav was left out" in caplog.text
 
 
 @pytest.mark.parametrize("jamo", [decompose("계좌"), "ㄱㅖㅈㅘ"])

@@ -328,6 +328,28 @@ def test_clips_grouped_by_length_really_are(tmp_path):
     assert np.mean(spread) < np.ptp(prepared["length"]) / 2
 
 
+def test_what_is_measured_is_never_changed_and_what_is_learnt_from_is_in_each_epoch(tmp_path):
+    folder = tiny.wav2vec2(tmp_path / "model")
+    flags = f"--preset guide --model {folder} --output_dir {tmp_path} --augment all --patience 3"
+    options, arguments = parse(flags.split())
+    rows = data.load("sample", split="train[:2]")
+    processor, _ = pretrained.load_processor(options, rows["transcription"])
+    model, _ = pretrained.load_model(options, processor)
+    prepared = preparation.prepare(
+        rows, processor, Frames.of(model.config, processor.feature_extractor)
+    ).rows
+    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    measured, learnt = trainer.data_collator, trainer.train_collator
+    trainer.get_train_dataloader()
+    assert trainer.data_collator is measured
+    assert measured.prepare.augment is None and learnt.prepare.augment is not None
+    callbacks = trainer.callback_handler.callbacks
+    assert [each for each in callbacks if isinstance(each, watch.Patience)]
+    (epoch,) = (each for each in callbacks if isinstance(each, training.Epoch))
+    epoch.on_epoch_begin(arguments, SimpleNamespace(epoch=2.0), None)
+    assert learnt.prepare.epoch == 2 and measured.prepare.epoch == 0
+
+
 def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
     (tmp_path / "language_model").mkdir()
     assert language_model.provide(tmp_path, "none", []) is None
