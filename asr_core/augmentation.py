@@ -7,7 +7,9 @@ tape would, and its rooms need recorded impulse responses.
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +121,9 @@ def _transforms() -> tuple[Callable, Callable]:
             raise
         import numba
 
-        numba.config.CACHE_DIR = tempfile.gettempdir()  # of what we call, nothing is compiled
+        # Nobody else may write there: what numba finds, it runs.
+        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="asr-numba-")
+        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
         from librosa import istft, stft
     return stft, istft
 

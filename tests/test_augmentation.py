@@ -55,13 +55,16 @@ def test_a_voice_of_the_same_size_stays_as_it_is():
     np.testing.assert_allclose(augmentation.change_voice(silence, RATE, 1.2), silence, atol=1e-4)
 
 
-def test_voices_are_changed_where_nothing_may_be_written():
+def test_voices_are_changed_where_nothing_may_be_written(tmp_path):
     program = """
 import numba.core.caching
+
+ensure = numba.core.caching._CacheLocator.ensure_cache_path
 
 def refuse(self):
     if not numba.config.CACHE_DIR:
         raise OSError("read-only")
+    ensure(self)
 
 numba.core.caching._CacheLocator.ensure_cache_path = refuse
 import numpy as np
@@ -69,10 +72,12 @@ from asr_core.augmentation import change_voice
 print(len(change_voice(np.ones(16_000, np.float32), 16_000, 1.1)))
 """
     environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+    environment["TMPDIR"] = str(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     )
     assert done.stdout == "16000\n", done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_shorter_than_one_look_at_it_is_left():

@@ -178,8 +178,8 @@ def test_what_was_begun_early_for_who_gave_up_is_not_heard():
     assert not {*left} & {*heard}
 
 
-def test_a_process_that_was_forked_is_told_to_be_begun_otherwise(monkeypatch):
+def test_a_process_that_was_forked_is_told_to_be_begun_otherwise():
     turns = Together(100, padded=True)
-    monkeypatch.setattr("os.getpid", lambda: -1)
+    turns.forked()
     with pytest.raises(ModelError, match=r'get_context\("spawn"\)'):
         turns.take(lambda items: items, ["a"])
