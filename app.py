@@ -147,6 +147,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     if host and ":" in host and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address as it is written before a port, which gradio wants
     reach_ourselves((host or "").strip("[]"))
+    os.environ["MPLBACKEND"] = "agg"  # for gradio: a notebook's is not for here
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
         try:
@@ -204,7 +205,6 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             print(f"Ready: {engine.recognizer()}.", flush=True)
             if teaching.allowed(public):
                 teaching.check()
-            os.environ["MPLBACKEND"] = "agg"  # a notebook's is not for here
             import av  # noqa: F401
             import matplotlib.pyplot  # noqa: F401  gradio wants it, and the first visitor would wait
         except AsrError as error:

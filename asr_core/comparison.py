@@ -54,13 +54,12 @@ def compare(said: str, heard: str) -> Comparison:
 
 def markup(comparison: Comparison, language: str = "en") -> str:
     """HTML of the two texts, one above the other."""
-    cells, right = [], True
+    cells = []
     empty = '<{0} aria-hidden="true">&nbsp;</{0}>'
     for kind, said, heard in comparison.pairs:
         if kind == "equal":
             cells.append(f'<span class="pair">{escape(said)}</span>')
             continue
-        right = False
         between = say("heard_as" if kind == "substitute" else kind, language)
         cells.append(
             f'<span class="pair {kind}" title="{escape(say(kind, language))}">'
@@ -69,8 +68,10 @@ def markup(comparison: Comparison, language: str = "en") -> str:
             + (f"<ins>{escape(heard)}</ins>" if heard else empty.format("ins"))
             + "</span>"
         )
-    legend = "" if right else f'<p class="notice">{escape(say("legend", language))}</p>'
-    return f'<div class="pairs" dir="auto">{" ".join(cells)}</div>{legend}'
+    html = f'<div class="pairs" dir="auto">{" ".join(cells)}</div>'
+    if all(pair[0] == "equal" for pair in comparison.pairs):
+        return html
+    return html + f'<p class="notice">{escape(say("legend", language))}</p>'
 
 
 def _check_length(said: str, heard: str) -> None:

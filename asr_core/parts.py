@@ -52,20 +52,20 @@ def load_parts(options: Options, seed: int) -> Parts:
 
 
 def _cut_off(rows: Dataset, size: float, seed: int) -> Parts:
-    try:
-        wanted = int(size) if size >= 1 else math.ceil(size * len(rows))
-        parts = rows.train_test_split(test_size=wanted, seed=seed)
-    except (ValueError, OverflowError) as error:
-        raise OptionError(
-            f"--test_size {size:g} of {len(rows)} rows leaves too few ({error})."
-        ) from error
-    speakers = rows["speaker"] if "speaker" in rows.column_names else ()
-    chosen = whole_speakers(speakers, wanted, seed)
+    wanted = min(len(rows), size if size >= 1 else math.ceil(size * len(rows)))
+    speakers = rows["speaker"][:] if "speaker" in rows.column_names else []
+    chosen = whole_speakers(speakers, int(wanted), seed) if wanted < len(rows) else set()
     if chosen:
         test = [index for index, speaker in enumerate(speakers) if speaker in chosen]
         rest = sorted({*range(len(rows))} - {*test})
         note = f"{len(test)} rows of {len(chosen)} other speakers cut off to measure on"
         return Parts(rows.select(rest), rows.select(test), note)
+    try:
+        parts = rows.train_test_split(test_size=int(wanted), seed=seed)
+    except ValueError as error:
+        raise OptionError(
+            f"--test_size {size:g} of {len(rows)} rows leaves too few ({error})."
+        ) from error
     return Parts(parts["train"], parts["test"], f"{len(parts['test'])} rows cut off to measure on")
 
 

@@ -115,7 +115,7 @@ def test_a_microphone_that_is_denied(visit):
         " throw new DOMException('denied', 'NotAllowedError'); }"
     )
     page.reload()
-    page.set_viewport_size({"width": 375, "height": 500})
+    page.set_viewport_size({"width": 375, "height": 200})
     page.click("#recording .record-button")
     page.get_by_role("alert").filter(has_text="The microphone cannot be used.").wait_for()
     page.wait_for_function("document.querySelector('#denied').getBoundingClientRect().bottom >= 0")

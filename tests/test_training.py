@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 from types import SimpleNamespace
 
@@ -16,8 +15,6 @@ from transformers import (
     AutoModelForCTC,
     AutoProcessor,
     EvalPrediction,
-    TrainerControl,
-    TrainerState,
 )
 
 import train
@@ -79,6 +76,15 @@ def blank(tmp_path_factory):
     return folder
 
 
+def trainer_of(options, arguments, rows) -> training.CTCTrainer:
+    """Learns from `rows` and is measured on them."""
+    processor, new = pretrained.load_processor(options, rows["transcription"])
+    model, _ = pretrained.load_model(options, processor, new)
+    frames = Frames.of(model.config, processor.feature_extractor)
+    prepared = preparation.prepare(rows, processor, frames).rows
+    return training.make_trainer(options, arguments, model, processor, prepared, prepared)
+
+
 def run(folder, output, *flags: str) -> training.CTCTrainer:
     options, arguments = parse(
         [
@@ -88,12 +94,7 @@ def run(folder, output, *flags: str) -> training.CTCTrainer:
         ]
     )
     rows = data.load("sample", split="train[:4]")
-    processor, new = pretrained.load_processor(options, rows["transcription"])
-    model, _ = pretrained.load_model(options, processor, new)
-    prepared = preparation.prepare(
-        rows, processor, Frames.of(model.config, processor.feature_extractor)
-    ).rows
-    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    trainer = trainer_of(options, arguments, rows)
     training.run(trainer, None)
     return trainer
 
@@ -176,12 +177,8 @@ def test_half_precision_learns_what_full_precision_does(tmp_path):
         ["--model", str(folder), "--output_dir", str(tmp_path / "out"), *flags.split()]
     )
     rows = data.load("sample", split="train[:4]")
-    processor, _ = pretrained.load_processor(options, rows["transcription"])
-    model, _ = pretrained.load_model(options, processor)
-    prepared = preparation.prepare(
-        rows, processor, Frames.of(model.config, processor.feature_extractor)
-    ).rows
-    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    trainer = trainer_of(options, arguments, rows)
+    model = trainer.model
     batch = next(iter(trainer.get_train_dataloader()))
     with trainer.compute_loss_context_manager():
         loss = trainer.compute_loss(model.train(), dict(batch))
@@ -241,36 +238,6 @@ def test_a_character_without_a_token_counts_as_one_while_training_too(tmp_path):
     assert measured["wer"] == metrics.wer([heard], [said])
 
 
-def evaluations(patience: watch.Patience, *metrics: tuple[float, float]) -> int:
-    """After how many evaluations, of (CER, share of empty hypotheses), training ends."""
-    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
-    state, control = TrainerState(), TrainerControl()
-    for number, (cer, empty) in enumerate(metrics, 1):
-        found = {"eval_cer": cer, "eval_wer": 1.0, "eval_empty_hypotheses": empty}
-        patience.on_evaluate(arguments, state, control, found)
-        if control.should_training_stop:
-            return number
-        if state.best_metric is None or cer < state.best_metric:
-            state.best_metric = cer
-    return 0
-
-
-def test_patience_waits_for_the_first_words_and_says_why_it_ends(caplog):
-    caplog.set_level("INFO", logger="asr_core")
-    silent, first, better, worse = (1.0, 1.0), (0.9, 0.2), (0.8, 0.0), (0.85, 0.0)
-    assert evaluations(watch.Patience(2), *[silent] * 9, first, better) == 0
-    assert evaluations(watch.Patience(2), *[silent] * 9, first, better, worse, worse, better) == 13
-    assert "The training ends here: CER was no better at 2 evaluations" in caplog.text
-
-
-def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
-    caplog.set_level("INFO", logger="asr_core")
-    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
-    control = TrainerControl(should_training_stop=True)  # the last step, or Ctrl-C
-    watch.Patience(2).on_evaluate(arguments, TrainerState(), control, {"eval_cer": 0.9})
-    assert "no better" not in caplog.text
-
-
 def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
     kept = tmp_path / "language_model" / "settings"
     kept.parent.mkdir()
@@ -288,12 +255,7 @@ def test_what_is_measured_while_training_is_what_people_will_get(tmp_path):
     rows = data.load("sample", split="test[:8]")
     lengths = {len(audio.load(data.row_source(row), 16_000)) for row in rows}
     assert max(lengths) > 1.3 * min(lengths)
-    processor, _ = pretrained.load_processor(options, rows["transcription"])
-    model, _ = pretrained.load_model(options, processor)
-    prepared = preparation.prepare(
-        rows, processor, Frames.of(model.config, processor.feature_extractor)
-    ).rows
-    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    trainer = trainer_of(options, arguments, rows)
     measured = trainer.evaluate()
     alone = evaluation.evaluate(Recognizer(dtype="float32", language_model="none"), rows, "sample")
     assert measured["eval_cer"] == pytest.approx(alone.cer, abs=1e-6)
@@ -315,17 +277,12 @@ def test_clips_grouped_by_length_really_are(tmp_path):
         ["--preset", "guide", "--model", str(folder), "--output_dir", str(tmp_path)]
     )
     rows = data.load("sample", split="train[:32]")
-    processor, new = pretrained.load_processor(options, rows["transcription"])
-    model, _ = pretrained.load_model(options, processor, new)
-    prepared = preparation.prepare(
-        rows, processor, Frames.of(model.config, processor.feature_extractor)
-    ).rows
-    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    trainer = trainer_of(options, arguments, rows)
     spread = [
         np.ptp(batch["input_values"].shape[1] - (batch["input_values"] == 0).sum(1).numpy())
         for batch in trainer.get_train_dataloader()
     ]
-    assert np.mean(spread) < np.ptp(prepared["length"]) / 2
+    assert np.mean(spread) < np.ptp(trainer.train_dataset["length"]) / 2
 
 
 def test_what_is_measured_is_never_changed_and_what_is_learnt_from_is_in_each_epoch(tmp_path):
@@ -333,12 +290,7 @@ def test_what_is_measured_is_never_changed_and_what_is_learnt_from_is_in_each_ep
     flags = f"--preset guide --model {folder} --output_dir {tmp_path} --augment all --patience 3"
     options, arguments = parse(flags.split())
     rows = data.load("sample", split="train[:2]")
-    processor, _ = pretrained.load_processor(options, rows["transcription"])
-    model, _ = pretrained.load_model(options, processor)
-    prepared = preparation.prepare(
-        rows, processor, Frames.of(model.config, processor.feature_extractor)
-    ).rows
-    trainer = training.make_trainer(options, arguments, model, processor, prepared, prepared)
+    trainer = trainer_of(options, arguments, rows)
     measured, learnt = trainer.data_collator, trainer.train_collator
     trainer.get_train_dataloader()
     assert trainer.data_collator is measured
@@ -354,65 +306,6 @@ def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
     (tmp_path / "language_model").mkdir()
     assert language_model.provide(tmp_path, "none", []) is None
     assert not (tmp_path / "language_model").exists()
-
-
-@pytest.mark.parametrize(("rate", "advice"), [(1e-3, "lower"), (1e-5, "raise")])
-def test_a_model_that_says_nothing_needs_another_rate(rate, advice, caplog):
-    arguments = SimpleNamespace(learning_rate=rate, get_warmup_steps=lambda steps: 2)
-    state = SimpleNamespace(global_step=7, max_steps=9)
-    found = {"eval_loss": 3.0, "eval_empty_hypotheses": 0.5, "eval_blank_frames": 1.0}
-    watch.Watch(1.0).on_evaluate(arguments, state, None, found)
-    assert not caplog.text  # it says something
-    watch.Watch(1.0).on_evaluate(arguments, state, None, found | {"eval_empty_hypotheses": 1.0})
-    assert f"{advice} --learning_rate (now {rate:g};" in caplog.text
-    caplog.clear()
-    arguments.learning_rate = 2e-4  # it is not that
-    watch.Watch(1.0).on_evaluate(arguments, state, None, found | {"eval_empty_hypotheses": 1.0})
-    assert "says nothing" in caplog.text and "--learning_rate" not in caplog.text
-
-
-def test_pace_and_time_left_of_a_run_that_goes_on_are_those_since_then(monkeypatch, caplog):
-    caplog.set_level("INFO", logger="asr_core")
-    now = 1_000.0
-    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now))
-    seen, state = watch.Watch(100.0), SimpleNamespace(epoch=2.0, global_step=20, max_steps=40)
-    seen.on_train_begin(None, state, None)
-    seen.on_epoch_begin(None, state, None)
-    for epoch, pace in ((2.4, 10.0), (2.6, 5.0)):
-        now += 1
-        seen.on_step_begin(None, state, None)
-        now += 3
-        seen.on_step_end(None, state, None)
-        state.epoch, state.global_step = epoch, state.global_step + 1
-        told = seen.pace(state)
-        assert told["audio_seconds_per_second"] == pytest.approx(pace)
-        assert told["waiting"] == 0.25
-        now += 250
-        seen.on_save(None, state, None)  # is not what is waited for
-    seen.on_log(None, state, None, {"loss": 1.0})
-    assert "step 22/40  loss 1.000  on the test part  1:16:12 left" in caplog.text
-
-
-def test_the_diary_is_of_one_run_and_goes_on_with_it(tmp_path):
-    diary, arguments = watch.Diary(), SimpleNamespace(output_dir=tmp_path)
-    for step, entries in ((0, 1), (5, 2), (0, 1)):
-        diary.on_train_begin(arguments, SimpleNamespace(global_step=step), None)
-        for one in (True, False):  # of several processes
-            state = SimpleNamespace(global_step=step, max_steps=9, is_world_process_zero=one)
-            diary.on_log(arguments, state, None, {"loss": 1.0})
-        lines = (tmp_path / watch.DIARY).read_text().splitlines()
-        assert len(lines) == entries
-        assert json.loads(lines[-1]) == {"loss": 1.0, "step": step, "steps": 9}
-
-
-def test_a_training_that_diverges_ends_and_says_how_to_do_better():
-    arguments = SimpleNamespace(learning_rate=0.1)
-    with pytest.raises(
-        ModelError, match=r"diverged: at step 7 .*lower --learning_rate \(now 0.1\)"
-    ):
-        watch.Watch(1.0).on_evaluate(
-            arguments, SimpleNamespace(global_step=7), None, {"eval_loss": float("nan")}
-        )
 
 
 def test_a_gpu_that_is_too_small_is_one_sentence(tmp_path):
