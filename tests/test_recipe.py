@@ -101,6 +101,12 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
         for folder in (tmp_path, further)
     )
     assert 0 < (old - new).abs().max() < 0.002  # one small step from where it stood
+    grown = tmp_path / "grown"
+    assert recipe.main(["grow", str(further), "--layers", "7", "--output", str(grown)]) == 0
+    flags[flags.index("--output") + 1] = str(tmp_path / "deeper")
+    assert recipe.main([*flags, "--start", str(grown)]) == 0
+    deeper = Wav2Vec2ForCTC.from_pretrained(tmp_path / "deeper")
+    assert len(deeper.wav2vec2.encoder.layers) == 7
 
 
 def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):
@@ -119,6 +125,39 @@ def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):
     assert mean.lm_head.bias.tolist() == [1.5] * 32
     assert recipe.main(["average", str(tmp_path), "--output", str(tmp_path / "mean")]) == 1
     assert "is no model that this made" in capsys.readouterr().err
+
+
+def test_a_grown_model_hears_as_before_and_its_new_layers_can_learn(tmp_path, capsys):
+    from transformers import Wav2Vec2ForCTC
+
+    from asr_core.recipe import __main__ as recipe
+    from asr_core.recipe import pretrain
+
+    torch.manual_seed(0)
+    small, deep = str(tmp_path / "small"), str(tmp_path / "deep")
+    pretrain.save(
+        Wav2Vec2ForCTC(pretrain.config()),
+        pretrain.processor(tmp_path / "small"),
+        tmp_path / "small",
+    )
+    assert recipe.main(["grow", small, "--layers", "8", "--output", deep]) == 0
+    before, after = (
+        Wav2Vec2ForCTC.from_pretrained(folder, dtype=torch.float32).eval()
+        for folder in (small, deep)
+    )
+    assert len(after.wav2vec2.encoder.layers) == 8
+    sound = torch.randn(1, 16_000)
+    torch.testing.assert_close(after(sound).logits, before(sound).logits)
+    after(sound).logits.square().mean().backward()
+    assert all(
+        layer.feed_forward.output_dense.weight.grad.abs().max() > 0
+        for layer in after.wav2vec2.encoder.layers
+    )
+    for folder, layers in ((small, "6"), (deep, "7")):
+        assert recipe.main(["grow", folder, "--layers", layers, "--output", deep]) == 1
+        assert f"--layers {layers} is no more than" in capsys.readouterr().err
+    assert recipe.main(["average", small, deep, "--output", str(tmp_path / "mean")]) == 1
+    assert "have no mean" in capsys.readouterr().err
 
 
 def test_the_language_model_is_counted_from_text_but_for_what_is_measured_on(corpora, tmp_path):

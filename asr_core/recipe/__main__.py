@@ -35,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     speech.add_argument(
         "--accents", action="store_true", help="all of it in accents that nobody has"
     )
+    speech.add_argument(
+        "--foreign", action="store_true", help="all of it by voices of other languages"
+    )
 
     train = commands.add_parser("pretrain", help="train the embedded model; continues if run again")
     train.add_argument("--speech", type=Path, required=True, help="folder of *_train.parquet")
@@ -65,6 +68,11 @@ def main(argv: list[str] | None = None) -> int:
     mean = commands.add_parser("average", help="the mean of a model and what was made of it")
     mean.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     mean.add_argument("--output", type=Path, required=True)
+
+    deeper = commands.add_parser("grow", help="a model of more layers, to go on training")
+    deeper.add_argument("model", type=Path, metavar="MODEL", help="one that this made")
+    deeper.add_argument("--layers", type=int, required=True)
+    deeper.add_argument("--output", type=Path, required=True)
 
     words = commands.add_parser("language-model", help="count the embedded language model anew")
     words.add_argument("--text", type=Path, required=True, help="folder of *.txt.xz")
@@ -99,6 +107,7 @@ def _run(options: argparse.Namespace) -> None:
             options.first,
             options.kokoro,
             options.accents,
+            options.foreign,
         )
     elif options.command == "pretrain":
         from asr_core.recipe.pretrain import pretrain
@@ -122,6 +131,10 @@ def _run(options: argparse.Namespace) -> None:
         from asr_core.recipe.pretrain import average
 
         average(options.models, options.output)
+    elif options.command == "grow":
+        from asr_core.recipe.pretrain import grow
+
+        grow(options.model, options.layers, options.output)
     elif options.command == "language-model":
         from asr_core.recipe.language import make_language_model
 

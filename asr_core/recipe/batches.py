@@ -38,7 +38,7 @@ PARTS = 8  # of each file, that are decoded side by side
 FULL = 0.85  # of the length of a batch: a shorter utterance is followed by another
 SPELLING = text.Spelling(case="upper")
 # Shares of the human utterances, by the start of the file's name.
-HUMAN_SHARES = {"speechocean762": 0.48, "librispeech": 0.27, "wuw": 0.18, "speech_commands": 0.07}
+HUMAN_SHARES = {"speechocean762": 0.34, "librispeech": 0.32, "wuw": 0.27, "speech_commands": 0.07}
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Batches(torch.utils.data.Dataset):
             microphone=0.25,
             reverberation=0.06,
             noise=0.2,
-            telephone=0.3,
+            telephone=0.4,
             noises=noises,
         )
         self.processor = processor

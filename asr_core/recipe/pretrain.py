@@ -44,14 +44,15 @@ NEW = ("lm_head", "pos_conv", "q_proj", "k_proj")  # of what Moonshine has not
 SPOKEN = 20  # utterances that show how large things are when weights are transplanted
 
 
-def config(masked: float = 0.05, dropout: float = 0.0) -> Wav2Vec2Config:
-    """The guide's architecture in the shape of Moonshine tiny: 8.3 M parameters, frames of 24 ms.
+def config(masked: float = 0.05, dropout: float = 0.0, layers: int = 6) -> Wav2Vec2Config:
+    """The guide's architecture in the shape of Moonshine tiny, frames of 24 ms: 8.3 M parameters,
+    and 1.1 M for each of the `layers` that it is `grown` by.
 
     `masked` is the share of frames that SpecAugment hides. Without `dropout` a CPU saves the tenth
     of its time that drawing the random numbers takes.
     """
     return Wav2Vec2Config(
-        **shape(),
+        **{**shape(), "num_hidden_layers": layers},
         vocab_size=len(VOCABULARY),
         pad_token_id=0,
         bos_token_id=1,
@@ -187,14 +188,14 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     encoder = None if start else moonshine.load(source)
     prepared = processor(output)
-    model = Wav2Vec2ForCTC(config(recipe.masked, recipe.dropout))
     if start:
         recipe = replace(recipe, new_steps=0, fade_from=0, fade_to=0)
-        try:
-            given = Wav2Vec2ForCTC.from_pretrained(start, dtype=torch.float32)
-            model.load_state_dict(given.state_dict())
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"{start} is no model that this made: {error}") from error
+        given = _load(start)
+        depth = len(given.wav2vec2.encoder.layers)
+        model = Wav2Vec2ForCTC(config(recipe.masked, recipe.dropout, depth))
+        model.load_state_dict(given.state_dict())
+    else:
+        model = Wav2Vec2ForCTC(config(recipe.masked, recipe.dropout))
     batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
     if encoder:
         add_rotation(model, encoder.config)
@@ -265,10 +266,38 @@ def export(checkpoint: Path, output: Path) -> None:
 def average(folders: list[Path], output: Path) -> None:
     """The mean of models of which one began as the other, into `output`: it spells better than
     either (Wortsman et al., 2022). Raises DataError where one is no model that this made."""
-    states = [_load(folder).state_dict() for folder in folders]
+    loaded = [_load(folder) for folder in folders]
+    model = loaded[0]
+    states = [one.state_dict() for one in loaded]
+    if any(state.keys() != states[0].keys() for state in states):
+        raise DataError("Models of which one has more layers than the other have no mean.")
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
-    model = Wav2Vec2ForCTC(config())
     model.load_state_dict(mean)
+    save(model, processor(output), output)
+
+
+def grow(folder: Path, layers: int, output: Path) -> None:
+    """A model of more `layers` that hears as that in `folder` does, into `output`.
+
+    New layers are copies of those that they follow, evenly spread, and add nothing yet: what they
+    would say is multiplied by zero, from which they learn (Wu et al., 2024, "LLaMA Pro"). Raises
+    OptionError for fewer layers than there are, DataError where it is no model that this made."""
+    given = _load(folder)
+    old = given.wav2vec2.encoder.layers
+    if layers <= len(old):
+        raise OptionError(f"--layers {layers} is no more than the {len(old)} that {folder} has.")
+    model = Wav2Vec2ForCTC(config(layers=layers))
+    rest = {k: v for k, v in given.state_dict().items() if ".encoder.layers." not in k}
+    model.load_state_dict(rest, strict=False)
+    before = -1
+    for index, layer in enumerate(model.wav2vec2.encoder.layers):
+        source = ((index + 1) * len(old) - 1) // layers  # those before are as they were
+        layer.load_state_dict(old[source].state_dict())
+        if source == before:
+            for silent in (layer.attention.out_proj, layer.feed_forward.output_dense):
+                nn.init.zeros_(silent.weight)
+                nn.init.zeros_(silent.bias)
+        before = source
     save(model, processor(output), output)
 
 
@@ -276,7 +305,9 @@ def _load(folder: Path) -> Wav2Vec2ForCTC:
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist: give the folder of a model that this made.")
     try:
-        return Wav2Vec2ForCTC.from_pretrained(folder, config=config(), dtype=torch.float32)
+        depth = Wav2Vec2Config.from_pretrained(folder).num_hidden_layers
+        ours = config(layers=depth)
+        return Wav2Vec2ForCTC.from_pretrained(folder, config=ours, dtype=torch.float32)
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{folder} is no model that this made: {reason}") from error
@@ -284,7 +315,7 @@ def _load(folder: Path) -> Wav2Vec2ForCTC:
 
 def save(model: Wav2Vec2ForCTC, prepared: Wav2Vec2Processor, output: Path) -> None:
     """Half precision, in files of less than 10 MB, with masking ready for who fine-tunes it."""
-    plain = Wav2Vec2ForCTC(config())
+    plain = Wav2Vec2ForCTC(config(layers=len(model.wav2vec2.encoder.layers)))
     weights = model.state_dict()
     plain.load_state_dict({name: weights[name] for name in plain.state_dict()})  # no rotation
     plain.half().save_pretrained(output, max_shard_size="9MB")

@@ -10,6 +10,7 @@ import io
 import logging
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def rows(part: str) -> Iterator[dict]:
             voice = voices.draw(rng)
         else:  # all held-out voices speak equally often
             voice = voices.draw(rng, [voices.HELD_OUT[index % len(voices.HELD_OUT)]])
+        if voice.engine == "flite":  # which spoke these at its own pitch
+            voice = replace(voice, pitch=1 / voices.HIGHER.get(voice.name, 1.0))
         speaker = voice.speaker.replace("/", "-")
         path = f"en-US~{intent.upper()}/{speaker}-{index:04d}.flac"
         yield {

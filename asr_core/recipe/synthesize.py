@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile as sf
 
-from asr_core.errors import DataError
+from asr_core.errors import DataError, OptionError
 from asr_core.files import whole
-from asr_core.recipe import accents, voices
+from asr_core.recipe import accents, foreign, voices
 from asr_core.recipe.kokoro import Kokoro
 
 log = logging.getLogger("asr_core")
@@ -110,13 +110,16 @@ def synthesize(
     first: int = 0,
     kokoro: Path | None = None,
     accented: bool = False,
+    by_foreigners: bool = False,
 ) -> None:
     """Speak sentences of `text` (a folder of `*.txt.xz`) into `output` until `hours` are there.
 
     Shards are numbered from `first` on: other numbers are other sentences and other voices. With
     `kokoro`, the folder of its voices, all of it is spoken by these; if `accented`, in `accents`
-    that nobody has.
+    that nobody has; if `by_foreigners`, by the voices of `foreign`, without `kokoro`.
     """
+    if kokoro and by_foreigners:
+        raise OptionError("--kokoro has voices of its own: leave out --foreign, or --kokoro.")
     texts = sentences(text)
     if not texts:
         raise DataError(f"There is no text named like {', '.join(SHARES)} (*.txt.xz) in {text}.")
@@ -124,10 +127,11 @@ def synthesize(
         Kokoro(kokoro)  # what is missing is told here: a pool would begin its processes for ever
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
-    with multiprocessing.Pool(processes, _adopt, (texts, kokoro, accented)) as pool:
+    with multiprocessing.Pool(processes, _adopt, (texts, kokoro, accented, by_foreigners)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
         seeds = range(first, first + math.ceil(hours * 6))
-        name = "kokoro" if kokoro else "accented" if accented else "synthetic"
+        name = "kokoro" if kokoro else "foreign" if by_foreigners else "synthetic"
+        name = "accented" if accented and name == "synthetic" else name
         jobs = [(seed, output / f"{name}-{seed:05d}.parquet") for seed in seeds]
         for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds
@@ -140,11 +144,15 @@ _texts: dict[str, list[str]] = {}
 _speakers: object = voices
 
 
-def _adopt(texts: dict[str, list[str]], kokoro: Path | None, accented: bool) -> None:
+def _adopt(
+    texts: dict[str, list[str]], kokoro: Path | None, accented: bool, by_foreigners: bool
+) -> None:
     global _speakers
     _texts.update(texts)
-    if kokoro or accented:
-        _speakers = Kokoro(kokoro, accented) if kokoro else accents
+    if kokoro:
+        _speakers = Kokoro(kokoro, accented)
+    elif by_foreigners or accented:
+        _speakers = foreign if by_foreigners else accents
 
 
 def _shard(job: tuple[int, Path]) -> float:

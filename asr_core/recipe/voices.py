@@ -30,6 +30,7 @@ from asr_core.errors import DataError
 INSTALL = "`apt-get install espeak-ng flite festival`, and what `recipe/voices.py` says."
 # flite's pace is another where it has not written out the phonemes itself: what makes up for it.
 WRITTEN_OUT = {"kal16": 0.8}
+HIGHER = {"slt": 0.8}  # a woman's voice, that shall sometimes be as low as a man's
 SAMPLE_RATE = 16_000  # Hz, of everything `speak` returns
 
 
@@ -95,7 +96,7 @@ def speak(text: str, voice: Voice) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "speech.wav")
             run = {"espeak-ng": _espeak, "flite": _flite, "festival": _festival}[voice.engine]
-            _run(*run(text, voice, path))
+            run_program(*run(text, voice, path))
             samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
     return as_heard(samples, rate)
 
@@ -112,12 +113,14 @@ def phonemes(text: str, voice: Voice) -> str:
     if voice.engine == "hibari":
         return "\n".join(map(_apart, _hibari_engine(voice.name).phonemize(text)))
     if voice.engine == "flite":
-        said = _run(["flite", "-voice", voice.name, "-ps", "-t", text, "-o", "none"], "").split()
+        command = ["flite", "-voice", voice.name, "-ps", "-t", text, "-o", "none"]
+        said = run_program(command, "").split()
         return "|".join(said).replace("|pau|", "\n").replace("pau|", "").replace("|pau", "")
-    return _run(["espeak-ng", "-q", "-x", "--sep=|", "-v", voice.name], text)
+    return run_program(["espeak-ng", "-q", "-x", "--sep=|", "-v", voice.name], text)
 
 
-def _run(command: list[str], script: str) -> str:
+def run_program(command: list[str], script: str) -> str:
+    """What `command` prints, told `script`. Raises DataError where it is not installed."""
     try:
         made = subprocess.run(command, input=script.encode(), check=True, capture_output=True)
     except FileNotFoundError as error:
@@ -131,23 +134,27 @@ def _espeak(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
 
 
 def _flite(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
-    # flite's voices carry their own mean pitch; only the pace can be changed without breaking it.
     said, pace = ["-t", text], voice.speed
     if text.startswith("[["):
         phones = re.sub(r"\W+", " ", text.replace(",", " pau "))
         said, pace = ["-p", f"pau {phones} pau"], pace * WRITTEN_OUT.get(voice.name, 1.4)
     stretch = f"duration_stretch={1 / pace:.3f}"
-    command = ["flite", "-voice", voice.name, "--setf", stretch, "-o", str(path)]
-    return [*command, *said], ""
+    higher = f"f0_shift={voice.pitch * HIGHER.get(voice.name, 1.0):.3f}"
+    command = ["flite", "-voice", voice.name, "--setf", stretch, "--setf", higher]
+    return [*command, "-o", str(path), *said], ""
 
 
 def _festival(text: str, voice: Voice, path: Path) -> tuple[list[str], str]:
-    quoted = text.replace("\\", " ").replace('"', " ")
     script = (
         f"(voice_{voice.name})\n(Parameter.set 'Duration_Stretch {1 / voice.speed:.3f})\n"
-        f'(utt.save.wave (utt.synth (Utterance Text "{quoted}")) "{path}" \'riff)\n'
+        f'(utt.save.wave (utt.synth (Utterance Text "{unquoted(text)}")) "{path}" \'riff)\n'
     )
     return ["festival", "--pipe"], script
+
+
+def unquoted(text: str) -> str:
+    """`text` as it may stand between the quotes of a script of festival's."""
+    return text.replace("\\", " ").replace('"', " ")
 
 
 def _pico(text: str, voice: Voice) -> np.ndarray:

@@ -1,0 +1,62 @@
+"""English by the diphones of other languages, which have no English sounds."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asr_core.recipe import __main__ as recipe
+from asr_core.recipe import accents, foreign, voices
+
+VOICES = Path("/usr/share/festival/voices")
+
+
+def speaker(name: str, accent: int) -> accents.Speaker:
+    return accents.Speaker(voices.Voice("festival", name), accent)
+
+
+def test_all_voices_come_and_each_time_with_another_accent():
+    rng = random.Random(0)
+    drawn = [foreign.draw(rng) for _ in range(200)]
+    assert {one.voice.name for one in drawn} == set(foreign.SPEAKERS)
+    assert len({one.speaker for one in drawn}) == 200
+    assert not {one.voice.speaker for one in drawn} & {one.speaker for one in voices.HELD_OUT}
+
+
+@pytest.mark.parametrize("name", [name for name in foreign.SPEAKERS if name != "kal_diphone"])
+def test_every_english_sound_has_a_foreign_one(name):
+    english = {*accents.VOWELS["flite"], *accents.CONSONANTS["flite"]}
+    for number in range(20):
+        said = foreign.sounds(speaker(name, number))
+        assert english <= set(said)
+        assert all(said[sound] for sound in accents.VOWELS["flite"])
+
+
+def test_kal_moves_only_what_its_accent_moves():
+    assert foreign.sounds(speaker("kal_diphone", 5)) == {
+        sound: [other] for sound, other in accents.Accent(5, "flite").moved.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["kal_diphone", "pc_diphone", "suo_fi_lj_diphone", "czech_krb"])
+def test_a_sentence_takes_the_time_that_kal_takes_for_it(name):
+    if not shutil.which("festival") or not any(VOICES.glob(f"*/{name}")):
+        pytest.skip(f"festival's {name} is not installed")
+    text = 'I would like to "check" the balance, please.'
+    plain = voices.speak(text, voices.Voice("festival", "kal_diphone"))
+    said = foreign.speak(text, speaker(name, 3))
+    assert 0.8 < len(said) / len(plain) < 1.2
+    count = min(len(said), len(plain))
+    assert np.abs(said[:count] - plain[:count]).max() > 0.05
+    slow = accents.Speaker(voices.Voice("festival", name, speed=0.5), 3)
+    assert len(foreign.speak(text, slow)) > 1.6 * len(said)
+
+
+def test_kokoro_has_no_diphones(tmp_path, capsys):
+    flags = ["--text", str(tmp_path), "--output", str(tmp_path), "--foreign"]
+    assert recipe.main(["synthesize", *flags, "--kokoro", str(tmp_path)]) == 1
+    assert "leave out --foreign, or --kokoro" in capsys.readouterr().err
