@@ -6,8 +6,10 @@ CPUs change sound for it. So all speech lies in the GPU's memory (115 MB an hour
 Graphs want fixed shapes: those of `plans`.
 
 On an H200 that is 13,700 s of speech a second in steps of 130 s, 16,900 in steps of 270 and 18,200
-in steps of 390, with the GPU busy for nine tenths of the time; the Trainer, with a teacher beside,
-came to 2,700 on an H100, which was idle for two thirds of it.
+in steps of 390, with the GPU busy for nine tenths of the time, and with eight layers instead of six
+13,600 in steps of 255; the Trainer, with a teacher beside, came to 2,700 on an H100, which was idle
+for two thirds of it. What is left to save: sums of gradients for biases take 9 % of the GPU's time,
+conversions between precisions 12, layer norms 11, CTC 3.
 """
 
 from __future__ import annotations
