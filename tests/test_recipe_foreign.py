@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asr_core.errors import DataError
 from asr_core.recipe import __main__ as recipe
 from asr_core.recipe import accents, foreign, voices
 
@@ -54,6 +55,12 @@ def test_a_sentence_takes_the_time_that_kal_takes_for_it(name):
     assert np.abs(said[:count] - plain[:count]).max() > 0.05
     slow = accents.Speaker(voices.Voice("festival", name, speed=0.5), 3)
     assert len(foreign.speak(text, slow)) > 1.6 * len(said)
+
+
+def test_a_voice_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(voices, "run_program", lambda command, script: "")
+    with pytest.raises(DataError, match="festival has no czech_krb: see `recipe/foreign.py`"):
+        foreign.speak("Hello", speaker("czech_krb", 1))
 
 
 def test_kokoro_has_no_diphones(tmp_path, capsys):

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from asr_core.errors import DataError
 from asr_core.recipe import voices
 from asr_core.recipe.accents import Accent, Speaker
 
@@ -112,7 +113,7 @@ def sounds(speaker: Speaker) -> dict[str, list[str]]:
 
 
 def speak(text: str, speaker: Speaker) -> np.ndarray:
-    """As `voices.speak`."""
+    """As `voices.speak`. Raises DataError where the speaker's voice is not installed."""
     moved = " ".join(
         '("{}" ({}))'.format(sound, " ".join(f'"{one}"' for one in others))
         for sound, others in sounds(speaker).items()
@@ -127,5 +128,7 @@ def speak(text: str, speaker: Speaker) -> np.ndarray:
             path=path,
         )
         voices.run_program(["festival", "--pipe"], f"(set! moved '({moved}))\n{script}")
+        if not path.exists():  # festival says so, and ends as if all were well
+            raise DataError(f"festival has no {speaker.voice.name}: see `recipe/foreign.py`.")
         samples, rate = sf.read(io.BytesIO(path.read_bytes()), dtype="float32")
     return voices.as_heard(samples, rate)
