@@ -59,7 +59,7 @@ def test_a_sentence_takes_the_time_that_kal_takes_for_it(name):
 
 def test_a_voice_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(voices, "run_program", lambda command, script: "")
-    with pytest.raises(DataError, match="festival has no czech_krb: see `recipe/foreign.py`"):
+    with pytest.raises(DataError, match=r"festival has no czech_krb: see `recipe/foreign\.py`"):
         foreign.speak("Hello", speaker("czech_krb", 1))
 
 
