@@ -19,7 +19,7 @@ from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import ASSETS, run_first
 from asr_core.phrases import PHRASES
-from asr_core.start import quick_start
+from asr_core.start import end_later, quick_start
 from asr_core.visitors import (
     drop_broken_uploads,
     folders_of_this_run,
@@ -34,6 +34,8 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
+# What a host, or a terminal that is closed, sends; not all systems have the second.
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def build(engine: Engine, public: bool = False) -> "gr.Blocks":
@@ -171,22 +173,23 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
-        demo.launch(
-            server_name=host,
-            server_port=port,
-            share=share,
-            max_file_size=MAX_FILE_SIZE,
-            run_history=False,
-            mcp_server=True,
-            # Not "settings": among them is a language, which the server is not told.
-            footer_links=["api"],
-            i18n=gr.I18n(**PHRASES),
-            theme=theme(),
-            css_paths=[ASSETS / "page.css"],
-            head_paths=[ASSETS / "head.html"],
-            prevent_thread_lock=True,
-            quiet=True,
-        )
+        with end_later(*ENDS):
+            demo.launch(
+                server_name=host,
+                server_port=port,
+                share=share,
+                max_file_size=MAX_FILE_SIZE,
+                run_history=False,
+                mcp_server=True,
+                # Not "settings": among them is a language, which the server is not told.
+                footer_links=["api"],
+                i18n=gr.I18n(**PHRASES),
+                theme=theme(),
+                css_paths=[ASSETS / "page.css"],
+                head_paths=[ASSETS / "head.html"],
+                prevent_thread_lock=True,
+                quiet=True,
+            )
     except OSError as error:
         first, count = http_server.INITIAL_PORT_VALUE, http_server.TRY_NUM_PORTS
         ports = port or (f"{first} to {first + count - 1}" if count > 1 else first)
@@ -243,9 +246,9 @@ def main(arguments: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     # A host, or a terminal that is closed, may end us like this: by way of an exit, what visitors
     # have left is deleted.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: sys.exit())
+    for one in ENDS:
+        if one == signal.SIGTERM or signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, lambda *_: sys.exit())
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
     except (AsrError, OSError) as error:

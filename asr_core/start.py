@@ -1,8 +1,11 @@
-"""Start sooner: imports and models stay, so that looking through them for garbage is lost time."""
+"""Start sooner: imports and models stay, so that looking through them for garbage is lost time.
+And come to an end while starting."""
 
 from __future__ import annotations
 
 import gc
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -33,3 +36,24 @@ def quick_start() -> Iterator[None]:
                     gc.freeze()
                 _started = True
                 gc.enable()
+
+
+@contextmanager
+def end_later(*signals: signal.Signals) -> Iterator[None]:
+    """Whoever sends one of `signals` that has a handler makes the program exit when this is over,
+    not within.
+
+    An exit that is raised inside a request leaves locks of httpcore's connection pool held, for
+    which its closing then waits for ever. For the main thread, and where a start is short.
+    """
+    came: list[int] = []
+    before = {one: handler for one in signals if callable(handler := signal.getsignal(one))}
+    for one in before:
+        signal.signal(one, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    if came:
+        sys.exit()
