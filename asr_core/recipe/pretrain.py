@@ -291,9 +291,9 @@ def grow(folder: Path, layers: int, output: Path) -> None:
     model.load_state_dict(rest, strict=False)
     before = -1
     for index, layer in enumerate(model.wav2vec2.encoder.layers):
-        source = ((index + 1) * len(old) - 1) // layers  # those before are as they were
+        source = ((index + 1) * len(old) - 1) // layers
         layer.load_state_dict(old[source].state_dict())
-        if source == before:
+        if source == before:  # a copy
             for silent in (layer.attention.out_proj, layer.feed_forward.output_dense):
                 nn.init.zeros_(silent.weight)
                 nn.init.zeros_(silent.bias)

@@ -127,11 +127,11 @@ def synthesize(
         Kokoro(kokoro)  # what is missing is told here: a pool would begin its processes for ever
     output.mkdir(parents=True, exist_ok=True)
     done = 0.0
-    with multiprocessing.Pool(processes, _adopt, (texts, kokoro, accented, by_foreigners)) as pool:
+    chosen = {"kokoro": kokoro, "foreign": by_foreigners, "accented": accented}
+    name = next((name for name, wanted in chosen.items() if wanted), "synthetic")
+    with multiprocessing.Pool(processes, _adopt, (texts, name, kokoro, accented)) as pool:
         # Every shard holds about half an hour; ask for a few more and stop when there is enough.
         seeds = range(first, first + math.ceil(hours * 6))
-        name = "kokoro" if kokoro else "foreign" if by_foreigners else "synthetic"
-        name = "accented" if accented and name == "synthetic" else name
         jobs = [(seed, output / f"{name}-{seed:05d}.parquet") for seed in seeds]
         for seed, seconds in zip(seeds, pool.imap(_shard, jobs), strict=True):
             done += seconds
@@ -144,15 +144,11 @@ _texts: dict[str, list[str]] = {}
 _speakers: object = voices
 
 
-def _adopt(
-    texts: dict[str, list[str]], kokoro: Path | None, accented: bool, by_foreigners: bool
-) -> None:
+def _adopt(texts: dict[str, list[str]], name: str, kokoro: Path | None, accented: bool) -> None:
     global _speakers
     _texts.update(texts)
-    if kokoro:
-        _speakers = Kokoro(kokoro, accented)
-    elif by_foreigners or accented:
-        _speakers = foreign if by_foreigners else accents
+    known = {"foreign": foreign, "accented": accents}
+    _speakers = Kokoro(kokoro, accented) if kokoro else known.get(name, voices)
 
 
 def _shard(job: tuple[int, Path]) -> float:
