@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import random
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from asr_core.errors import DataError
 from asr_core.recipe import __main__ as recipe
-from asr_core.recipe import accents, foreign, voices
+from asr_core.recipe import accents, foreign, synthesize, voices
 
 VOICES = Path("/usr/share/festival/voices")
 
@@ -67,3 +68,35 @@ def test_kokoro_has_no_diphones(tmp_path, capsys):
     flags = ["--text", str(tmp_path), "--output", str(tmp_path), "--foreign"]
     assert recipe.main(["synthesize", *flags, "--kokoro", str(tmp_path)]) == 1
     assert "leave out --foreign, or --kokoro" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "speakers"),
+    [
+        ([], "synthetic-00007.parquet", voices),
+        (["--accents"], "accented-00007.parquet", accents),
+        (["--foreign"], "foreign-00007.parquet", foreign),
+        (["--foreign", "--accents"], "foreign-00007.parquet", foreign),  # which have accents
+    ],
+)
+def test_who_speaks_is_told_from_the_name_of_what_they_said(
+    flags, name, speakers, monkeypatch, tmp_path
+):
+    class Alone:  # instead of a pool of processes
+        def __init__(self, count, begin, given):
+            begin(*given)
+
+        __enter__, __exit__, imap = lambda self: self, lambda *_: None, staticmethod(map)
+
+    spoken = []
+    monkeypatch.setattr(synthesize.multiprocessing, "Pool", Alone)
+    monkeypatch.setattr(synthesize, "_speakers", None)
+    monkeypatch.setattr(synthesize, "_texts", {})
+    monkeypatch.setattr(
+        synthesize, "_shard", lambda job: spoken.append((job[1].name, synthesize._speakers)) or 3600
+    )
+    with lzma.open(tmp_path / "snips.txt.xz", "wt", encoding="utf-8") as file:
+        file.write("Play some music\n")
+    folders = ["--text", str(tmp_path), "--output", str(tmp_path)]
+    assert recipe.main(["synthesize", *folders, "--hours", "1", "--first", "7", *flags]) == 0
+    assert spoken == [(name, speakers)]
