@@ -8,6 +8,7 @@ author is ever run.
 from __future__ import annotations
 
 import ctypes
+import functools
 import logging
 import os
 import platform
@@ -283,6 +284,24 @@ def fast_bfloat16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@functools.cache
+def cores() -> int:
+    """How many cores this process may use: torch counts the machine's, and is told otherwise.
+
+    A container, as on Spaces, may have the time of two cores of sixteen. Sixteen threads would wait
+    for each other then whenever that is used up (ollama/ollama#17916: 45 times slower). Asked once,
+    as `turns` has torch use fewer for a while.
+    """
+    import joblib  # reads quotas; librosa has brought it
+    import torch
+
+    seen, allowed = torch.get_num_threads(), joblib.cpu_count()
+    if allowed < seen:
+        log.info("This process may use %d of %d cores.", allowed, seen)
+        torch.set_num_threads(allowed)
+    return min(seen, allowed)
 
 
 def quiet() -> None:

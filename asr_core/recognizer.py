@@ -34,7 +34,7 @@ from asr_core.language_model import find
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
-from asr_core.turns import Turns, all_cores
+from asr_core.turns import Turns
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Recognizer:
     def _shared_turns(self, model) -> Turns:
         if self.hardware.together:
             return Together(round(SECONDS * self.rate), padding.is_harmless(model.config))
-        cores = all_cores()
+        cores = models.cores()
         small = model.num_parameters() <= SMALL
         return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -117,11 +116,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@functools.cache
-def all_cores() -> int:
-    """How many threads torch may use: asked once, as a turn sets it for a while."""
-    import torch
-
-    return torch.get_num_threads()

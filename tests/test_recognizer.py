@@ -32,6 +32,13 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.1 * hiss * (0.2 + np.abs(np.sin(np.arange(len(hiss)) / 3000)))).astype(np.float32)
 
 
+def test_no_more_cores_are_taken_than_a_container_may_use(two_cores_of_four, tiny, caplog):
+    with caplog.at_level("INFO"):
+        Recognizer(str(tiny), language_model="none").transcribe((16_000, noise(1)))
+    assert torch.get_num_threads() == 2
+    assert "This process may use 2 of 4 cores." in caplog.messages
+
+
 def by_hand(folder, sound: np.ndarray) -> str:
     """The guide's last step: processor, model, argmax, batch_decode."""
     from transformers import AutoModelForCTC, AutoProcessor

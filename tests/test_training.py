@@ -109,6 +109,12 @@ def test_the_loss_that_is_told_does_not_grow_with_the_batches_of_a_step(blank, t
     assert told[1] < 2.5 * told[0]
 
 
+def test_training_takes_no_more_cores_than_a_container_may_use(two_cores_of_four, blank, tmp_path):
+    assert torch.get_num_threads() == 4
+    run(blank, tmp_path, "--max_steps", "1")
+    assert torch.get_num_threads() == 2
+
+
 STUCK = "--max_steps 2 --warmup_steps 0 --learning_rate 1e-8 --eval_strategy steps --eval_steps 1"
 
 
