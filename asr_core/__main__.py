@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         )
     kept = Counter(job.done and not options.overwrite for job in jobs)
     unread = _tell_unread(jobs, told=set())
-    if not kept and options.part != (1, 1):
+    if not kept and options.part != (1, 1) and _any(options):
         log.info("There are no recordings in that part of %s.", options.files[0])
         return 1 if unread else 0
     if not kept:
@@ -118,13 +119,28 @@ def _transcribe(options: argparse.Namespace) -> int:
             kept[True],
             kept.total(),
         )
-    heard, failures = _transcribe_jobs(jobs, kept[False], options) if kept[False] else (0, 0)
+    if kept[True] and "-" in options.files:
+        raise OptionError(
+            f"{options.output_dir} holds a transcript of standard input already, maybe of another: "
+            "move it, or add --overwrite."
+        )
+    seen = failures = 0
+    if kept[False]:
+        seen, failures = _transcribe_jobs(jobs, kept[False], options)
     unread = _tell_unread(jobs, told=unread)  # a disk may go away meanwhile
     if failures and options.output_dir:
         log.info("%d of %d could not be transcribed.", failures, kept[False])
-    if gone := max(0, kept[False] - heard):
+    if gone := max(0, kept.total() - seen) if kept[False] else 0:
         log.warning("asr_core transcribe: %d of %d were no longer there.", gone, kept[False])
     return 1 if failures or unread or gone else 0
+
+
+def _any(options: argparse.Namespace) -> bool:
+    """Whether there is anything in any part. Raises OptionError where a path is wrong."""
+    for path in options.files:
+        if path != "-" and not Path(path).exists():
+            raise OptionError(f"{path} does not exist: check the path.")
+    return any(True for _ in archive.Jobs(options.files, options.output_dir, options.format))
 
 
 def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
@@ -138,15 +154,16 @@ def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
 def _transcribe_jobs(
     jobs: archive.Jobs, count: int, options: argparse.Namespace
 ) -> tuple[int, int]:
-    """Transcribe what is not done, about `count`; how many there were, and how many failed."""
+    """Transcribe what is not done, about `count`; how many there are in all, and fail."""
     if options.output_dir:
         _make_folder(options.output_dir)
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
-    todo, sources = itertools.tee(job for job in jobs if options.overwrite or not job.done)
+    seen = Counter(all=0)
+    todo, sources = itertools.tee(_left(jobs, options.overwrite, seen))
     results = recognizer.transcribe_many(map(_source, sources), return_errors=True)
-    heard = failures = 0
+    failures = 0
     with _progress(count, options) as bar:
         for job, result in zip(todo, results, strict=True):
             failed = isinstance(result, AsrError)
@@ -161,10 +178,17 @@ def _transcribe_jobs(
             where = "" if Path(job.name).name == job.name else f" ({printable(job.name)})"
             for complaint in complaints:
                 bar.write(f"asr_core transcribe: {complaint}{where}", file=sys.stderr)
-            heard += 1
             failures += failed
             bar.update()
-    return heard, failures
+    return seen["all"], failures
+
+
+def _left(jobs: archive.Jobs, overwrite: bool, seen: Counter) -> Iterator[archive.Job]:
+    """What is not done, also not by another run that began meanwhile; all are `seen`."""
+    for job in jobs:
+        seen["all"] += 1
+        if overwrite or not job.done:
+            yield job
 
 
 def _progress(count: int, options: argparse.Namespace):
@@ -322,6 +346,8 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {reason(error)}.") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise OptionError(f"{path} cannot be written: permission denied.")
 
 
 def _make_room(path: Path) -> None:

@@ -23,13 +23,14 @@ from asr_core.files import whole
 
 # How files in the formats that `audio` reads are named.
 ENDINGS = frozenset(
-    ".wav .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .mp3 .mp2 .mpga .ogg .oga .ogx .ogv .spx "
-    ".opus .mov .mp4 .m4a .m4b .m4v .3gp .3g2 .mkv .mka .webm .weba .aac .amr .wma .wmv .asf .avi "
-    ".flv .mpg .mpeg .vob .ts .mts .m2ts .ac3 .eac3 .ape .wv .tta .voc .sph".split()
+    ".wav .wave .bwf .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .mp3 .mp2 .mpga .ogg .oga "
+    ".ogx .ogv .spx .opus .mov .qt .mp4 .mp4v .m4a .m4b .m4r .m4v .f4v .3gp .3gpp .3g2 .mkv .mka "
+    ".webm .weba .aac .amr .awb .wma .wmv .asf .avi .flv .mpg .mpeg .mpe .vob .ts .tp .trp .mts "
+    ".m2t .m2ts .ac3 .eac3 .ape .wv .tta .voc .sph".split()
 )
 # What is wrong with one file's name, or in the way of just this one, not with the place it goes to.
 UNNAMEABLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
-IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM)
 
 
 class Job(NamedTuple):

@@ -7,13 +7,14 @@ every machine; soxr resamples (the library and quality that librosa uses by defa
 from __future__ import annotations
 
 import io
-import logging
 import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
@@ -24,8 +25,6 @@ from asr_core.resampling import Resampler
 if TYPE_CHECKING:
     import av
 
-log = logging.getLogger(__name__)
-
 Source: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[int, np.ndarray]
 
 SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 samples at 16 kHz
@@ -33,11 +32,12 @@ SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which n
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
 CANCELLED = 0.01  # of the power of two channels: what is left where they are opposites, about
-# Formats that tell when sound was sent: pauses are part of some (MKV, WebM; MP4, M4A), and damage
-# in the others.
-PAUSING, STEADY = ("matroska", "mov"), ("flac", "ogg")
+# Formats that tell when sound was sent: pauses are part of some (MKV, WebM; MP4, M4A; television),
+# and damage in the others.
+PAUSING, STEADY = ("matroska", "mov", "mpegts", "mpeg", "flv", "asf"), ("flac", "ogg")
 GAPS = (0.5, 3600.0)  # seconds without sound that are more than rounding, and all that is filled
 RETRIES = 100  # places in a row that cannot be read, after which nothing is expected to come
+HEAD = 1 << 10  # bytes of a stream that tell whether an MP4 says where its sound is before it
 STREAMED_WAV = 0x7F00_0000  # bytes promised by headers that were written before the end was known
 
 # ffmpeg's demuxers that read one file of sound. Playlists (hls, concat, dash) are left out: they
@@ -76,14 +76,17 @@ class Recording:
         are not finite, or is shorter than `SHORTEST`.
         """
         for block in _resample(self._decode(), rate, self.name):
-            if self.read >= self.longest and len(block):
+            beyond = len(block) / rate > (left := self.longest - self.read) + 1e-6
+            if beyond:
                 self.warnings.append(
                     f"{self.name} is longer than the {self.longest / 3600:g} hours that are heard "
                     "here: divide it to have the rest heard, too."
                 )
-                break
+                block = block[: round(left * rate)]
             self.note(block, rate)
             yield block
+            if beyond:
+                break
         self.close()
 
     def note(self, block: np.ndarray, rate: int) -> None:
@@ -103,7 +106,7 @@ class Recording:
             raise AudioError(f"{self.name} holds no audio: record or choose it again.")
         if self.read < SHORTEST:
             raise AudioError(
-                f"{self.name} is only {self.read * 1000:.0f} ms long: "
+                f"{self.name} is only {self.read * 1000:.3g} ms long: "
                 f"at least {SHORTEST * 1000:.0f} ms are needed."
             )
         declared = self.duration or 0.0
@@ -164,9 +167,11 @@ class Recording:
         head, size = _look_into(file)
         if size == 0:
             raise AudioError(f"{self.name} is empty: record or choose it again.")
-        if size is None:
-            file = _Stream(file)
         try:
+            if size is None:
+                file = _streamed(file)
+            elif start := file.tell():
+                file = _From(file, start)
             container = av.open(
                 file,
                 mode="r",
@@ -192,7 +197,7 @@ class Recording:
                     f"{self.name} has {channels} channels: at most {CHANNELS} can be read."
                 )
             stream.thread_type = "AUTO"
-            if stream.duration:
+            if stream.duration and container.format.name != "asf":  # there, the whole file's
                 self.duration = float(stream.duration * stream.time_base)
             elif container.duration:
                 self.duration = container.duration / av.time_base
@@ -242,6 +247,11 @@ class Recording:
                         packer = av.AudioResampler("flt", frame_size=BLOCK)
                     yield from _unpacked(packer, frame)
         except (av.FFmpegError, OSError) as error:
+            if isinstance(self.source, str | os.PathLike) and not isinstance(error, av.FFmpegError):
+                raise AudioError(  # of the disk or network, and gone the next time
+                    f"{self.name} cannot be read to its end ({reason(error)}): try again, or copy "
+                    "it elsewhere first."
+                ) from error
             # What came before the damage is worth keeping; `close` complains if it is nothing.
             self.warnings.append(f"{self.name} is damaged ({reason(error)}) and ends there.")
         with suppress(av.FFmpegError):  # as above, if the packer was it
@@ -365,16 +375,56 @@ def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
 
 
 @dataclass(frozen=True)
+class _From:
+    """A file from where it is on, which for ffmpeg is its beginning."""
+
+    file: BinaryIO
+    start: int
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(count)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        place += self.start if whence == os.SEEK_SET else 0
+        return self.file.seek(place, whence) - self.start
+
+    def tell(self) -> int:
+        return self.file.tell() - self.start
+
+
+@dataclass
 class _Stream:
     """What can only be read on, whose errors are those of a file: an HTTP client has its own."""
 
     file: BinaryIO
+    head: bytes = b""  # what comes first, as it has been read already
 
     def read(self, count: int) -> bytes:
+        if self.head:
+            head, self.head = self.head[:count], self.head[count:]
+            return head
         try:
             return self.file.read(count)
         except Exception as error:
             raise OSError(first_line(error)) from error
+
+
+def _streamed(file: BinaryIO) -> _Stream | BinaryIO:
+    """A stream, or its copy where its end has to be read first: many an MP4 and M4A tells there
+    where its sound is."""
+    stream, head = _Stream(file), b""
+    while len(head) < HEAD and (len(head) < 8 or head[4:8] == b"ftyp"):
+        more = stream.read(HEAD - len(head))
+        if not more or not isinstance(more, bytes):
+            break
+        head += more
+    stream.head = head
+    if head[4:8] != b"ftyp" or b"moov" in head.partition(b"mdat")[0] or b"mdat" not in head:
+        return stream
+    copy = SpooledTemporaryFile(1 << 24)  # noqa: SIM115 - goes when nobody reads it any more
+    shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    return copy
 
 
 def name_of(source: Source | None) -> str:

@@ -28,8 +28,8 @@ class BeamDecoder:
     def __init__(self, vocabulary: Vocabulary, frame: float) -> None:
         self.vocabulary = vocabulary
         alphabet, weights = vocabulary.alphabet, vocabulary.weights
-        limits = (getattr(weights, name) for name in search.Limits._fields)
-        self._limits = search.Limits(*map(float, limits))  # one type, or numba compiles again
+        needed = (getattr(weights, name) for name in search.Weights._fields)
+        self._weights = search.Weights(*map(float, needed))  # one type, or numba compiles again
         self._beams = np.zeros(weights.width, search.HYPOTHESIS)
         self._spare = np.zeros(weights.width * (len(alphabet.tokens) + 1), search.HYPOTHESIS)
         self._slots = 1 << (2 * len(self._spare)).bit_length()
@@ -63,7 +63,7 @@ class BeamDecoder:
         """All words, each hypothesis judged as a sentence that ends here."""
         known = self.vocabulary
         index = search.best_ending(
-            known.ngrams, known.lexicon, self._limits, self._beams, self._count
+            known.ngrams, known.lexicon, self._weights, self._beams, self._count
         )
         best = self._beams[index].copy()
         self._beams[0], self._count = best, 1
@@ -80,7 +80,7 @@ class BeamDecoder:
             known.ngrams,
             known.lexicon,
             known.columns,
-            self._limits,
+            self._weights,
             self._beams,
             self._count,
             self._history,

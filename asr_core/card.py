@@ -221,7 +221,7 @@ def _errors(after: Evaluation) -> str:
 
 def _training(options: Options, arguments: TrainingArguments) -> str:
     values = {**arguments.to_dict(), **vars(options)}
-    rows = [(key, f"{values[key]}") for key in CONFIGURATION if key in values]
+    rows = [(key, f"{values[key]}") for key in CONFIGURATION]
     rows += [(library, version(library)) for library in LIBRARIES]
     return "## Training\n\n" + _table(("option", "value"), rows)
 

@@ -254,7 +254,7 @@ def _machine(argv: Sequence[str]) -> dict[str, Any]:
     """
     import torch
 
-    workers = min(8, models.cores()) if torch.cuda.is_available() else 1
+    workers = min(8, models.allowed_cores()) if torch.cuda.is_available() else 1
     values = {"dataloader_num_workers": workers}
     asked = {_name(flag) for flag in argv}
     if asked & {"bf16", "fp16", "use_cpu"}:

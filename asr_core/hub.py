@@ -6,7 +6,6 @@ recordings, and never a recording.
 
 from __future__ import annotations
 
-import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,6 @@ from asr_core.errors import ModelError, OptionError, first_line
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
-
-log = logging.getLogger(__name__)
 
 PUSHED = (
     "*.safetensors*",

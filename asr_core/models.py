@@ -56,7 +56,6 @@ class Hardware:
 
     device: str  # as torch names it: "cpu", "cuda", "cuda:1", "mps"
     dtype: torch.dtype
-    note: str = ""  # said when this is less than was asked for or expected
     int8: bool = False  # whether products are made of whole numbers: see `quantization`
 
     @property
@@ -72,7 +71,7 @@ class Hardware:
 
     def __str__(self) -> str:
         precision = "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
-        return f"{self.device}, {precision}" + (f" ({self.note})" if self.note else "")
+        return f"{self.device}, {precision}"
 
 
 def default_model() -> Choice:
@@ -287,8 +286,8 @@ def fast_bfloat16() -> bool:
 
 
 @functools.cache
-def cores() -> int:
-    """How many cores this process may use: torch counts the machine's, and is told otherwise.
+def allowed_cores() -> int:
+    """How many cores this process may use: torch counts the machine's, and is told so.
 
     A container, as on Spaces, may have the time of two cores of sixteen. Sixteen threads would wait
     for each other then whenever that is used up (ollama/ollama#17916: 45 times slower). Asked once,

@@ -49,7 +49,7 @@ class Prepared:
 
     rows: Dataset
     dropped: dict[str, list[str]]
-    unknown: Counter[str]  # characters that have no token
+    outside: Counter[str]  # characters that have no token
     damaged: tuple[str, ...] = ()  # names of those that may not say all of their transcript
     sought: str = ""  # where the first recording was looked for that is missing
     state: dict[str, int] = field(default_factory=dict)  # of all rows, by which they are known

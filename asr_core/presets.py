@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-BEST_BY_WER = {
-    "load_best_model_at_end": True,
-    "metric_for_best_model": "wer",
-    "greater_is_better": False,
-}
+KEEP_BEST = {"load_best_model_at_end": True, "greater_is_better": False}
 EVERY_EPOCH = {"eval_strategy": "epoch", "save_strategy": "epoch", "save_total_limit": 2}
 
 GUIDE = {
@@ -30,7 +26,8 @@ GUIDE = {
     "save_steps": 1000,
     "eval_steps": 1000,
     "logging_steps": 25,
-    **BEST_BY_WER,
+    **KEEP_BEST,
+    "metric_for_best_model": "wer",
 }
 
 RECOMMENDED = {
@@ -57,7 +54,7 @@ RECOMMENDED = {
     "per_device_eval_batch_size": 8,
     **EVERY_EPOCH,
     "logging_steps": 10,
-    **BEST_BY_WER,
+    **KEEP_BEST,
     "metric_for_best_model": "cer",
     "patience": 6,
 }
@@ -80,7 +77,7 @@ QUICKSTART = {
     "per_device_eval_batch_size": 8,
     **EVERY_EPOCH,
     "logging_steps": 10,
-    **BEST_BY_WER,
+    **KEEP_BEST,
     "metric_for_best_model": "cer",
 }
 

@@ -9,14 +9,13 @@ several recordings at once.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from threading import Event, Semaphore
 from typing import TYPE_CHECKING
 
@@ -39,8 +38,6 @@ from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
     from asr_core.live import LiveSession
-
-log = logging.getLogger(__name__)
 
 WHOLE = 20.0  # seconds: a recording up to here is heard in one piece
 WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with their square
@@ -93,7 +90,7 @@ class Recognizer:
     def _shared_turns(self, model) -> Turns:
         if self.hardware.together:
             return Together(round(SECONDS * self.rate), padding.is_harmless(model.config))
-        cores = models.cores()
+        cores = models.allowed_cores()
         small = model.num_parameters() <= SMALL
         return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
 
@@ -150,6 +147,8 @@ class Recognizer:
     ) -> Iterator[Transcript | AsrError]:
         """The transcript of each source in turn; hardly more are read than are worked on.
 
+        Where several are worked on at once, one that is ready comes when the next source has come.
+
         With `return_errors`, a source that cannot be transcribed yields its AsrError and the
         rest go on; else it raises. What `sources` raises comes after the transcripts of those
         before. On a GPU, and with a small model on a CPU, as many are worked on at once as its
@@ -157,11 +156,10 @@ class Recognizer:
         """
         failures: list[Exception] = []
         sources = _until_failure(sources, failures)
-        first = list(islice(sources, 2))
-        if len(first) < 2 or self._turns.abreast < 2:
-            results = (self._attempt(source) for source in chain(first, sources))
+        if self._turns.abreast < 2:
+            results = (self._attempt(source) for source in sources)
         else:
-            results = self._abreast(chain(first, sources))
+            results = self._abreast(sources)
         with closing(results):
             for result in results:
                 if isinstance(result, AsrError) and not return_errors:
@@ -194,7 +192,7 @@ class Recognizer:
             try:
                 for source in sources:
                     begun.append(workers.submit(self._attempt, source, stopped, room))
-                    if len(begun) > count:
+                    while begun and (len(begun) > count or begun[0].done()):
                         yield begun.popleft().result()
                 while begun:
                     yield begun.popleft().result()

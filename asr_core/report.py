@@ -176,7 +176,7 @@ def _part(prepared: Prepared, processor: Any) -> Part:
         durations=durations,
         characters=counted.total(),
         unknown=counted[processor.tokenizer.unk_token_id],
-        outside=dict(prepared.unknown.most_common()),
+        outside=dict(prepared.outside.most_common()),
         dropped=prepared.dropped,
         repeats=len(rows) - len(set(rows["checksum"])),
         damaged=prepared.damaged,

@@ -74,7 +74,9 @@ class Columns(NamedTuple):
     blank: int
 
 
-class Limits(NamedTuple):
+class Weights(NamedTuple):
+    """Those of `language_model.Weights` that numba needs."""
+
     alpha: float  # weight of the n-grams' log-probabilities
     beta: float  # added for each word
     unknown: float  # added for each word outside the lexicon
@@ -181,28 +183,28 @@ def links(ngrams, parent):
 
 
 @compiled
-def close(ngrams, lexicon, limits, state, node, language):
+def close(ngrams, lexicon, weights, state, node, language):
     """(state, language score) when the word being spelt ends."""
     if node == ROOT:
         return state, language
     entry = lexicon.entry[node] if node != OUTSIDE else -1
     language -= lexicon.ahead[node] if node != OUTSIDE else lexicon.outside
     word = lexicon.word[entry] if entry >= 0 else UNKNOWN
-    bonus = lexicon.bonus[entry] if entry >= 0 else limits.unknown
+    bonus = lexicon.bonus[entry] if entry >= 0 else weights.unknown
     score, state = step(ngrams, state, word)
-    return state, language + limits.alpha * score + limits.beta + bonus
+    return state, language + weights.alpha * score + weights.beta + bonus
 
 
 @compiled
-def spell(ngrams, lexicon, columns, limits, column, state, node, language):
+def spell(ngrams, lexicon, columns, weights, column, state, node, language):
     """(state, node, language score) after the letters of one column."""
     for i in range(columns.first[column], columns.first[column + 1]):
         letter = columns.letters[i]
         if letter == SPACE:
-            state, language = close(ngrams, lexicon, limits, state, node, language)
+            state, language = close(ngrams, lexicon, weights, state, node, language)
             node = ROOT
         elif node == OUTSIDE:
-            language += limits.letter
+            language += weights.letter
         else:
             child = find(lexicon.letter, lexicon.first[node], lexicon.first[node + 1], letter)
             ahead = lexicon.ahead[child] if child >= 0 else lexicon.outside
@@ -223,7 +225,7 @@ def slot(table, stamp, candidates, prefix):
 
 @compiled
 def advance(
-    emissions, offset, ngrams, lexicon, columns, limits, beams, count, history, used, spare, table
+    emissions, offset, ngrams, lexicon, columns, weights, beams, count, history, used, spare, table
 ):
     """Take all frames of `emissions`; (number of hypotheses, of history entries) afterwards.
 
@@ -235,7 +237,7 @@ def advance(
     tried = np.empty(emissions.shape[1], np.int32)
     weighed = np.empty(emissions.shape[1], np.float64)
     # What a column can at most add to the language score: within a word hope only shrinks.
-    margins = np.full(emissions.shape[1], limits.hotword)
+    margins = np.full(emissions.shape[1], weights.hotword)
     for column in range(len(margins)):
         for i in range(columns.first[column], columns.first[column + 1]):
             if columns.letters[i] == SPACE:
@@ -247,7 +249,7 @@ def advance(
     stamp = np.int32(0)
     for frame in range(len(emissions)):
         row = emissions[frame]
-        if row[blank] > limits.skip:
+        if row[blank] > weights.skip:
             for i in range(count):
                 beams[i].blank = add(beams[i].blank, beams[i].spelt) + row[blank]
                 beams[i].spelt = NEVER
@@ -256,7 +258,7 @@ def advance(
         stamp += 1
         for column in range(len(row)):
             weighed[column] = row[column] + columns.favour[column]
-        most = weighed.max() - limits.token
+        most = weighed.max() - weights.token
         trials = 0
         for column in range(len(row)):
             if weighed[column] > most and columns.first[column] != columns.first[column + 1]:
@@ -289,7 +291,7 @@ def advance(
             for j in range(trials):
                 column = tried[j]
                 spelt = (old.blank if column == old.last else totals[i]) + weighed[column]
-                if spelt + old.language < best - limits.beam - margins[column]:
+                if spelt + old.language < best - weights.beam - margins[column]:
                     continue
                 prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)
                 prefix ^= prefix >> np.uint64(31)
@@ -304,9 +306,9 @@ def advance(
                     best = max(best, new.score)
                     continue
                 state, node, language = spell(
-                    ngrams, lexicon, columns, limits, column, old.state, old.node, old.language
+                    ngrams, lexicon, columns, weights, column, old.state, old.node, old.language
                 )
-                if spelt + language < best - limits.beam:
+                if spelt + language < best - weights.beam:
                     continue
                 new = spare[made]
                 new.prefix = prefix
@@ -322,7 +324,7 @@ def advance(
         # The best of them, each future only once.
         hopeful = 0
         for i in range(made):
-            if spare[i].score >= best - limits.beam:
+            if spare[i].score >= best - weights.beam:
                 keys[hopeful] = -spare[i].score
                 places[hopeful] = i
                 hopeful += 1
@@ -363,14 +365,14 @@ def advance(
 
 
 @compiled
-def best_ending(ngrams, lexicon, limits, beams, count):
+def best_ending(ngrams, lexicon, weights, beams, count):
     """The index of the best hypothesis when every sentence ends here."""
     best, index = -np.inf, 0
     for i in range(count):
         beam = beams[i]
-        state, language = close(ngrams, lexicon, limits, beam.state, beam.node, beam.language)
+        state, language = close(ngrams, lexicon, weights, beam.state, beam.node, beam.language)
         ending, _ = step(ngrams, state, END)
-        score = beam.score - beam.language + language + limits.alpha * ending
+        score = beam.score - beam.language + language + weights.alpha * ending
         if score > best:
             best, index = score, i
     return index

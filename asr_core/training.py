@@ -158,7 +158,7 @@ def make_trainer(
     test: Any,
 ) -> CTCTrainer:
     """The guide's Trainer on prepared rows (`preparation.prepare`)."""
-    models.cores()  # no more threads than these
+    models.allowed_cores()  # no more threads than these
     rate = int(processor.feature_extractor.sampling_rate)
     augment = augmentation.of(options.augment, rate)
     features = preparation.Features(processor, augment, arguments.seed)

@@ -72,6 +72,9 @@ KOREAN = {
     "{name} is damaged ({reason}) and ends there.": (
         "{name}: 파일이 손상되어({reason}) 거기까지만 읽었습니다."
     ),
+    "{name} cannot be read to its end ({reason}): try again, or copy it elsewhere first.": (
+        "{name}: 끝까지 읽을 수 없습니다({reason}). 다시 시도하거나 먼저 다른 곳에 복사하세요."
+    ),
     "{name} is damaged: what could not be read is left out ({lost} packets).": (
         "{name}: 파일이 손상되어 읽지 못한 부분을 뺐습니다(패킷 {lost}개)."
     ),

@@ -40,14 +40,14 @@ class Turns:
         self.abreast = self.early = self.cores = 1
         self._begin()
 
-    def take(self, work: Callable, *args: Any, **options: Any) -> Any:
+    def take(self, work: Callable, *args: Any) -> Any:
         """What `work` returns or raises, when its turn has come."""
         with self._lock:
             self._present += 1
             now = monotonic()
             if self._present >= self._most or now - self._since > LINGER:
                 self._most, self._since = self._present, now
-            turn = self._pool.submit(self._with_its_share, work, *args, **options)
+            turn = self._pool.submit(self._with_its_share, work, *args)
         try:
             return turn.result()
         finally:
@@ -96,15 +96,15 @@ class Turns:
     def _forgo(self, threads: set[Thread]) -> None:
         """Nobody wants any more what these wait for: here it is little, and soon done."""
 
-    def _with_its_share(self, work: Callable, *args: Any, **options: Any) -> Any:
+    def _with_its_share(self, work: Callable, *args: Any) -> Any:
         if not self.cores:
-            return work(*args, **options)
+            return work(*args)
         import torch
 
         # Threads of torch that have no core wait for one by spinning, and slow all others.
         torch.set_num_threads(max(1, self.cores // min(self._most, self.abreast)))
         try:
-            return work(*args, **options)
+            return work(*args)
         finally:  # it holds for threads that others begin later, too
             torch.set_num_threads(self.cores)
 

@@ -24,10 +24,10 @@ def two_cores_of_four(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")  # which joblib heeds like a container's quota
-    models.cores.cache_clear()
+    models.allowed_cores.cache_clear()
     yield
     torch.set_num_threads(before)
-    models.cores.cache_clear()
+    models.allowed_cores.cache_clear()
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tracemalloc
@@ -12,6 +13,7 @@ import recordings
 import tiny
 
 import asr_core.__main__ as commands
+from asr_core import archive
 from asr_core.archive import Job, Jobs, short_names
 from asr_core.errors import OptionError
 from asr_core.recognizer import Recognizer
@@ -347,7 +349,54 @@ def test_what_is_in_the_way_of_one_transcript_is_in_the_way_of_no_other(run, tal
     assert len(written(out)) == len(PLACES)  # the others, and the one that was there
 
 
-@pytest.mark.parametrize("ending", ["mp2", "MTS", "ts", "vob", "weba", "ogv"])
+def test_a_folder_of_somebody_else_is_in_the_way_of_what_belongs_there_only(
+    run, talks, monkeypatch
+):
+    whole = archive.whole
+
+    def locked(path):
+        if path.parent.name == "2024":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(archive, "whole", locked)
+    status, errors = run()
+    assert status == 1
+    assert "talk.txt cannot be written: permission denied" in errors
+    assert "1 of 4 could not be transcribed" in errors
+    assert len(written(talks.parent / "out")) == 3
+
+
+def test_what_another_run_does_meanwhile_is_no_loss(run, talks, monkeypatch):
+    walk, walks, done = os.walk, [], talks.parent / "out" / "first.txt"
+
+    def meanwhile(folder, **options):
+        walks.append(folder)
+        if len(walks) == 2:  # the first only counts
+            done.parent.mkdir(exist_ok=True)
+            done.write_text("by the other run")
+        return walk(folder, **options)
+
+    monkeypatch.setattr("os.walk", meanwhile)
+    status, errors = run()
+    assert (status, done.read_text()) == (0, "by the other run")
+    assert "no longer there" not in errors
+    assert len(written(talks.parent / "out")) == len(PLACES)
+
+
+@pytest.mark.parametrize("part", range(1, 5))
+def test_an_archive_that_is_not_there_is_no_empty_part(run, talks, part):
+    talks.rename(talks.parent / "elsewhere")
+    status, errors = run("--part", f"{part}/4")
+    assert status == 1
+    assert "does not exist: check the path." in errors
+    talks.mkdir()
+    status, errors = run("--part", f"{part}/4")
+    assert status == 1
+    assert f"There are no recordings in {talks}." in errors
+
+
+@pytest.mark.parametrize("ending", ["bwf", "m2t", "mp2", "MTS", "ts", "vob", "weba", "ogv"])
 def test_recordings_of_cameras_and_radio_stations_are_found(talks, tmp_path, ending):
     (talks / f"a.{ending}").write_bytes(b"")
     names = [job.name for job in Jobs([str(talks)], tmp_path / "out", "txt")]

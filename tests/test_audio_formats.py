@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import wave
@@ -13,6 +14,7 @@ import torch
 from sounds import encode, loudest_pitch, tone
 
 from asr_core.audio import Recording, load
+from asr_core.errors import AudioError
 
 FORMATS = {
     "wav 8 bit": ("wav", "pcm_u8"),
@@ -136,6 +138,48 @@ def test_what_cannot_be_rewound_is_heard_from_its_beginning(format, codec):
     assert "the connection was reset" in recording.warnings[0]
 
 
+@pytest.mark.parametrize("options", [{}, {"movflags": "frag_keyframe+empty_moov"}])
+def test_an_m4a_is_heard_through_a_pipe_wherever_it_tells_where_its_sound_is(options):
+    file = encode(tone(5.0), 16_000, "ipod", "aac", **options)
+    assert load(Download(file), 16_000) == pytest.approx(load(file, 16_000))
+
+
+@pytest.mark.parametrize("format", ["wav 16 bit", "flac", "mp3", "m4a", "ogg opus"])
+def test_a_recording_inside_another_file_is_heard_from_where_that_is(format):
+    file = encode(tone(20.0), 16_000, *FORMATS[format])
+    inside = io.BytesIO(b"\0" * 1000 + file)
+    inside.seek(1000)
+    recording = Recording(inside)
+    assert np.concatenate(list(recording.blocks(16_000))) == pytest.approx(load(file, 16_000))
+    assert not recording.warnings
+
+
+def test_a_disk_that_fails_makes_no_half_transcript(tmp_path, monkeypatch):
+    path = tmp_path / "voice.wav"
+    path.write_bytes(encode(tone(60.0), 16_000, "wav", "pcm_s16le"))
+
+    class Failing(io.FileIO):
+        def read(self, count: int = -1) -> bytes:
+            if self.tell() > 1_000_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(count)
+
+    monkeypatch.setattr("pathlib.Path.open", lambda path, mode: Failing(path))
+    with pytest.raises(AudioError, match="voice.wav cannot be read to its end .input/output"):
+        load(path, 16_000)
+
+
+@pytest.mark.parametrize("longest", [1.0, 5.0, 8.5])
+def test_what_comes_after_the_longest_is_left_out_and_told(longest):
+    recording = Recording((16_000, tone(9.0)), longest=longest)
+    assert sum(map(len, recording.blocks(16_000))) == longest * 16_000
+    (warning,) = recording.warnings
+    assert "divide it to have the rest heard" in warning
+    whole = Recording((16_000, tone(longest)), longest=longest)
+    assert sum(map(len, whole.blocks(16_000))) == longest * 16_000
+    assert not whole.warnings
+
+
 def test_a_file_that_is_mapped_into_memory_is_heard(tmp_path):
     path = tmp_path / "voice.wav"
     path.write_bytes(encode(tone(), 16_000, "wav", "pcm_s16le"))
@@ -203,7 +247,8 @@ def film(format: str, codec: str, begins: float, pause: float = 0.0) -> bytes:
 
     rate, file = 48_000, io.BytesIO()
     with av.open(file, "w", format=format) as container:
-        picture = container.add_stream("mpeg4" if format != "webm" else "libvpx", rate=10)
+        coding = {"webm": "libvpx", "flv": "flv"}.get(format, "mpeg4")
+        picture = container.add_stream(coding, rate=10)
         picture.width = picture.height = 32
         sound = container.add_stream(codec, rate=rate)
         sound.layout = "mono"
@@ -225,7 +270,11 @@ def film(format: str, codec: str, begins: float, pause: float = 0.0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("format", "codec"), [("matroska", "libopus"), ("mp4", "aac"), ("webm", "libopus")]
+    ("format", "codec"),
+    [
+        *(("matroska", "libopus"), ("mp4", "aac"), ("webm", "libopus")),
+        *(("mpegts", "aac"), ("flv", "aac"), ("asf", "aac")),
+    ],
 )
 @pytest.mark.parametrize(("begins", "pause"), [(3.0, 0.0), (0.0, 2.0)])
 def test_sound_is_where_its_file_says(format, codec, begins, pause):

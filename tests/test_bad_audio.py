@@ -62,7 +62,7 @@ BROKEN = {
     "text stream": (io.StringIO("a" * 999), "not audio"),
     "number": (5, "cannot be read from int"),
     "zero samples": ((16_000, np.zeros(0, np.float32)), "holds no audio"),
-    "too short": ((16_000, np.zeros(399, np.float32)), "only 25 ms long.*25 ms are needed"),
+    "too short": ((16_000, np.zeros(399, np.float32)), "only 24.9 ms long.*25 ms are needed"),
     "not a number": ((16_000, np.full(800, np.nan)), "not numbers"),
     "infinite": ((16_000, np.full(800, np.inf)), "not numbers"),
     "words for samples": ((16_000, np.array(["a"])), "is not .sample rate, samples."),

@@ -276,6 +276,7 @@ def test_of_what_one_learns_from_and_of_more_text_one_is_built_beside_the_model(
     language_model.provide(tmp_path, "build", said, [str(tmp_path / "more.txt")])
     assert {"one", "two", "three", "four"} <= set(language_model.find(str(tmp_path)).words)
     language_model.provide(tmp_path, "none", said)
+    assert not (tmp_path / "language_model").exists()
     assert language_model.find(str(tmp_path)) is None
 
 

@@ -80,7 +80,7 @@ def test_rows_that_cannot_be_learnt_from_are_left_out_by_name(tmp_path, processo
     assert reasons["silent.wav"] == "silent"
     assert reasons["fast.wav"] == reasons["repeats.wav"] == "with more characters than frames"
     assert "character" in reasons["foreign.wav"]
-    assert result.unknown == {"안": 1, "녕": 1}
+    assert result.outside == {"안": 1, "녕": 1}
     assert result.damaged == ("cut.wav",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -19,11 +20,39 @@ from asr_core import Recognizer, page
 from asr_core.audio import load
 from asr_core.errors import AsrError, AudioError, ModelError
 from asr_core.models import EMBEDDED_FOLDER
+from asr_core.turns import Turns
 
 
 @pytest.fixture(scope="session")
 def recognizer(tiny):
     return Recognizer(str(tiny), dtype="float32", language_model="none")
+
+
+def test_a_transcript_that_is_ready_does_not_wait_for_all_that_could_be_begun(
+    recognizer, monkeypatch
+):
+    monkeypatch.setattr(recognizer, "_turns", Turns(abreast=4, cores=4))
+    ready, come = threading.Event(), []
+    attempt = recognizer._attempt
+
+    def attempted(*arguments):
+        result = attempt(*arguments)
+        ready.set()
+        return result
+
+    monkeypatch.setattr(recognizer, "_attempt", attempted)
+
+    def queue():
+        yield 16_000, noise(0.5)
+        assert ready.wait(60)
+        time.sleep(0.1)  # until the pool knows, too
+        yield 16_000, noise(0.5)
+        assert len(come) == 1
+        yield 16_000, noise(0.5)
+
+    for transcript in recognizer.transcribe_many(queue()):
+        come.append(transcript)
+    assert len(come) == 3
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

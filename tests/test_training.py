@@ -23,7 +23,6 @@ from asr_core import (
     augmentation,
     data,
     evaluation,
-    language_model,
     metrics,
     models,
     preparation,
@@ -269,13 +268,6 @@ def test_what_is_measured_while_training_is_what_people_will_get(tmp_path):
     assert 0.4 < measured["eval_blank_frames"] < 0.8  # of the frames that are heard
 
 
-def test_only_the_best_columns_are_kept_of_an_evaluation():
-    logits = torch.randn(2, 5, 32)
-    kept = training.most_probable((logits, None))
-    assert kept.shape == (2, 5)
-    assert torch.equal(kept, logits.argmax(-1))
-
-
 def test_clips_grouped_by_length_really_are(tmp_path):
     """The guide stores a batch axis, and then every length is 1."""
     folder = tiny.wav2vec2(tmp_path / "model")
@@ -306,12 +298,6 @@ def test_what_is_measured_is_never_changed_and_what_is_learnt_from_is_in_each_ep
     (epoch,) = (each for each in callbacks if isinstance(each, training.Epoch))
     epoch.on_epoch_begin(arguments, SimpleNamespace(epoch=2.0), None)
     assert learnt.prepare.epoch == 2 and measured.prepare.epoch == 0
-
-
-def test_the_language_model_of_an_earlier_model_does_not_stay(tmp_path):
-    (tmp_path / "language_model").mkdir()
-    assert language_model.provide(tmp_path, "none", []) is None
-    assert not (tmp_path / "language_model").exists()
 
 
 def test_a_gpu_that_is_too_small_is_one_sentence(tmp_path):

@@ -71,7 +71,7 @@ def sentences(folder: Path) -> dict[str, list[str]]:
 
 
 def shard(seed: int, texts: dict[str, list[str]], path: Path, speakers=voices) -> float:
-    """Write one shard, spoken by `voices`, `accents` or a `Kokoro`; returns its seconds."""
+    """Write one shard, spoken by `voices`, `accents`, `foreign` or a `Kokoro`: its seconds."""
     rng = random.Random(seed)
     rows, seconds = [], 0.0
     names = list(texts)
