@@ -55,6 +55,7 @@ class Recognizer:
     that is saved with the model, if any; `hotwords` are words and names to favour, with commas.
     Raises ModelError or OptionError when they are not to be had.
     One recognizer serves many threads: their windows take `Turns`, first come, first served.
+    On a CPU the process keeps memory that it has freed, its own too (`models._keep_memory`).
     """
 
     def __init__(

@@ -165,7 +165,7 @@ def test_a_disk_that_fails_makes_no_half_transcript(tmp_path, monkeypatch):
             return super().read(count)
 
     monkeypatch.setattr("pathlib.Path.open", lambda path, mode: Failing(path))
-    with pytest.raises(AudioError, match="voice.wav cannot be read to its end .input/output"):
+    with pytest.raises(AudioError, match=r"voice.wav cannot be read to its end .input/output"):
         load(path, 16_000)
 
 

@@ -110,6 +110,10 @@ def test_a_recording_may_come_from_standard_input(run, model, folder, monkeypatc
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper((folder / "a.wav").open("rb")))
     status, _, _ = run("transcribe", "-", "--model", model, "--output_dir", folder / "texts")
     assert (status, (folder / "texts" / "stdin.txt").read_text()) == (0, expected)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper((folder / "a.wav").open("rb")))
+    status, _, errors = run("transcribe", "-", "--model", model, "--output_dir", folder / "texts")
+    assert status == 1
+    assert "holds a transcript of standard input already" in complaint(errors)
 
 
 @pytest.mark.parametrize("format", ["srt", "vtt", "tsv"])
