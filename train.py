@@ -83,7 +83,8 @@ def main(argv: list[str]) -> int:
     looked = report.look(train, test, processor, new)
     if first:
         print(looked)
-        looked.save(folder)
+        if not (options.dry_run and resuming.holds_model(folder)):  # whose card shows other data
+            looked.save(folder)
     if options.dry_run:
         return 0
 

@@ -87,7 +87,7 @@ def save(
     parts = [
         _introduction(name, options, base),
         _results(before, after, looked.shared, arguments.load_best_model_at_end),
-        _usage(name, options.hangul),
+        _usage(name, looked.hangul),
         _data(options, looked),
         _errors(after),
         _training(options, arguments),
@@ -111,7 +111,8 @@ def origin(model: str) -> tuple[str | None, str | None]:
     try:
         if folder.is_dir():
             front = ModelCard.load(folder / "README.md", ignore_metadata_errors=True).data
-            return front.base_model, front.license
+            base = front.base_model
+            return (base[0] if isinstance(base, list) else base), front.license
         front = HfApi().model_info(model, timeout=10).card_data
     except Exception as error:  # no card, or no Hub: the card says that the licence is not known
         log.info("The licence of %s is not known (%s)", model, type(error).__name__)

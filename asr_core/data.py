@@ -165,8 +165,9 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 
 
 def _find(start: Path, path: str) -> Path:
-    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders."""
-    written = (path, path.replace("\\", "/"))
+    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders, and in
+    `clips`, where Common Voice has them."""
+    written = (path, path.replace("\\", "/"), f"clips/{path}")
     spellings = [*written, *(normalize(form, each) for form in ("NFC", "NFD") for each in written)]
     return next((start / name for name in spellings if _is_there(start / name)), start / path)
 

@@ -33,6 +33,7 @@ REFUSED = {
     "prediction_loss_only": "WER and CER choose the best checkpoint",
     "batch_eval_metrics": "WER and CER are of all utterances together",
     "dataloader_drop_last": "rows would be left out that nobody hears of",
+    "dataloader_persistent_workers": "recordings would be changed in every epoch as in the first",
     "greater_is_better": "of all that is measured, less is better",
 }
 MEASURED = ("wer", "cer", "loss", "blank_frames", "empty_hypotheses")  # at each evaluation
@@ -179,6 +180,13 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     for name, why in REFUSED.items():
         if getattr(arguments, name):
             raise OptionError(f"--{name} has no place here: {why}.")
+    if not arguments.eval_do_concat_batches:
+        raise OptionError("--eval_do_concat_batches has no place here: WER and CER are of all.")
+    if options.punctuation == "keep" and options.language_model not in ("auto", "none"):
+        raise OptionError(
+            f"--language_model {options.language_model} knows words only, and would leave out what "
+            "--punctuation keep has learnt: leave one of them out."
+        )
     if arguments.auto_find_batch_size and options.batch_seconds:
         raise OptionError("--auto_find_batch_size counts clips: add --batch_seconds 0.")
     if _given(argv, "fp16", "") and arguments.fp16 and arguments.device.type == "cpu":

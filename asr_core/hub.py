@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 PUSHED = (
     "*.safetensors*",
-    "*config.json",
-    "*token*.json",
+    "config.json",
+    "*_config.json",
+    "tokenizer.json",
+    "*_tokens*.json",  # special and added ones; a file token.json may be a key
     "vocab.json",
     "*.model",
     "README.md",
-    "*.png",
+    "data.png",
+    "training.png",
     "language_model/*",
 )
 KEPT = ("[!l]*/*", "l[!a]*/*")  # checkpoints and logs lie in folders, and so does a language model

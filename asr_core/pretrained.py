@@ -23,7 +23,7 @@ from transformers import (
 
 from asr_core import models, text
 from asr_core.augmentation import Augmentation
-from asr_core.errors import ModelError, first_line
+from asr_core.errors import ModelError, OptionError, first_line
 from asr_core.flags import Options
 from asr_core.frames import Frames
 
@@ -50,8 +50,20 @@ def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[Proces
             log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
         else:
             if getattr(processor, "tokenizer", None) is not None:
+                _check_spelling(options, text.Spelling.of(processor.tokenizer))
                 return processor, False
     return new_processor(options, transcripts, where), True
+
+
+def _check_spelling(options: Options, own: text.Spelling) -> None:
+    """Raises OptionError where a model that has characters is asked to write in others."""
+    for name in ("case", "punctuation", "hangul"):
+        asked = getattr(options, name)
+        if asked not in (getattr(text.Spelling(), name), getattr(own, name)):
+            raise OptionError(
+                f"--{name} {asked} needs characters of your own: add --vocabulary data, or leave "
+                f"it out to write as '{options.model}' does."
+            )
 
 
 def new_processor(options: Options, transcripts: Sequence[str], where: str) -> ProcessorMixin:

@@ -56,6 +56,7 @@ class Report:
     known_speakers: int = 0  # of test, who are in train too
     known_sentences: int = 0  # rows of test whose transcript is in train too
     new_vocabulary: bool = False  # it was made from the train part
+    hangul: str = "syllables"  # as `text.Spelling` has it
 
     def __str__(self) -> str:
         lines = [f"{'':20}{'train':>12}{'test':>12}"]
@@ -155,6 +156,7 @@ def look(train: Prepared, test: Prepared, processor: Any, new_vocabulary: bool =
         known_speakers=len(_speakers(train) & _speakers(test)),
         known_sentences=sum(sentence in sentences for sentence in test.rows["transcription"]),
         new_vocabulary=new_vocabulary,
+        hangul=text.Spelling.of(processor.tokenizer).hangul,
     )
 
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul freeze language_model augment batch_seconds"
+    "vocabulary case punctuation hangul freeze language_model augment batch_seconds shortest "
+    "longest"
 ).split()
 # Those of the Trainer that go by what the checkpoint holds, whatever is said now, or by which
 # its steps and its best checkpoint are counted; the seed parts the rows to learn from, too.
 LASTING_ARGUMENTS = (
-    "seed learning_rate weight_decay optim lr_scheduler_type per_device_train_batch_size "
-    "gradient_accumulation_steps metric_for_best_model greater_is_better"
+    "seed data_seed learning_rate weight_decay adam_beta1 adam_beta2 adam_epsilon optim "
+    "lr_scheduler_type per_device_train_batch_size gradient_accumulation_steps "
+    "metric_for_best_model greater_is_better"
 ).split()
 
 log = logging.getLogger(__name__)
@@ -50,10 +52,15 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
                 f"{folder} holds checkpoints of an earlier run: add --resume to go on with it, or "
                 "choose another --output_dir."
             )
-        if any(folder.glob("model*.safetensors")):  # in one piece, or in several
+        if holds_model(folder):
             raise OptionError(
                 f"{folder} holds a model already, which this run would overwrite: choose another "
                 "--output_dir, or move it away."
+            )
+        if (folder / "README.md").exists():
+            raise OptionError(
+                f"{folder} holds a README.md, which the model's card would overwrite: choose "
+                "another --output_dir, or move it away."
             )
         return None
     checkpoint = last_checkpoint(folder)
@@ -74,6 +81,10 @@ def starting_point(options: Options, arguments: TrainingArguments) -> Path | Non
     _find_best(checkpoint)
     log.info("Going on from %s", checkpoint)
     return checkpoint
+
+
+def holds_model(folder: Path) -> bool:
+    return any(folder.glob("model*.safetensors"))  # in one piece, or in several
 
 
 def begin(options: Options, arguments: TrainingArguments, material: dict[str, Any]) -> None:

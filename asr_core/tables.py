@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr_core.archive import ENDINGS
 from asr_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ SAMPLE_FOLDER = Path(__file__).parent / "embedded" / "sample"
 TEST_SPLITS = ("test", "validation", "dev", "eval")
 # Files of rows, as `load_dataset` names their readers.
 FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
-# What is in a cell when a quote was not closed: a line that begins with the name of a recording.
-JOINED = r"\n[^\n\t,;]*\.\w{2,4}\"?[\t,;]"
+# What is in a cell when a quote was not closed: a line with a cell that is a recording's name.
+JOINED = (
+    r"(?i)\n(?:[^\n]*[\t,;])?[^\n\t,;]*(?:"
+    + "|".join(re.escape(ending) for ending in sorted(ENDINGS))
+    + r")\"?(?:[\t,;\r\n]|$)"
+)
 SAVED = "state.json"  # beside what `save_to_disk` wrote, with the names of its files
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")  # that a folder's parts may be given by
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them

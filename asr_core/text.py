@@ -17,6 +17,12 @@ ACUTE = "\u00b4"  # typed for an apostrophe on many keyboards; NFKC makes an acc
 APOSTROPHES = str.maketrans(dict.fromkeys(f"\u2019\u02bc\u2018\u0060\u2032\u05f3{ACUTE}", "'"))
 # Punctuation that stands within a word: in Hebrew that of abbreviations, in Catalan between two l.
 INSIDE = re.compile('(?<=[\u05d0-\u05ea])["\u05f4](?=[\u05d0-\u05ea])|(?<=[lL])\u00b7(?=[lL])')
+# What looks like a space or a dot between words, and is a Korean letter to NFKC.
+HANGUL_GAPS = dict.fromkeys([0x318D, 0x3164, 0x115F, 0x1160, 0xFFA0], " ")
+# Before a fraction or power behind a number, of which NFKC makes digits: 1½ is not 11 2.
+RAISED = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e\u2189\u00b9\u00b2\u00b3\u2070-\u2079])")
+# An apostrophe that is no letter's: of 5'10" and l'80, but not of the Swiss 1'000.
+APART = re.compile(r"(?<=\d)'(?=\d{1,2}(?!\d))|(?<=[^\W\d_])'(?=\d)")
 TATWEEL = "\u0640"  # that makes an Arabic word longer to look at
 # Signs that choose between pictures of one character, and the frame of a keycap.
 SELECTORS = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3])
@@ -144,13 +150,14 @@ def normalize(text: str, spelling: Spelling) -> str:
     letters stays (don't), others go. So do invisible signs inside words (soft hyphens, joiners),
     those that choose between pictures of one character, and marks that stand on no letter.
     """
-    text = unicodedata.normalize("NFKC", text.replace(ACUTE, "'")).translate(APOSTROPHES)
+    text = RAISED.sub(" ", text.replace(ACUTE, "'").translate(HANGUL_GAPS))
+    text = unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
     text = text.translate(SELECTORS).replace(TATWEEL, "")
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
     if spelling.punctuation == "remove":
-        text = INSIDE.sub("", text)
+        text = APART.sub(" ", INSIDE.sub("", text))
         text = "".join(
             c if _is_spoken(text, i) else "" if c == "'" else " " for i, c in enumerate(text)
         )

@@ -90,6 +90,7 @@ class CTCTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.train_collator = train_collator
         self.batch_samples = batch_samples
+        self.batches: DurationBatches | None = None
         self.watch = watch
         self.add_callback(watch)
 
@@ -126,11 +127,10 @@ class CTCTrainer(Trainer):
             finally:
                 self.data_collator = plain
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        self.batches = DurationBatches(self.train_dataset["length"][:], self.batch_samples, seed)
         loader = DataLoader(
             self.train_dataset,
-            batch_sampler=DurationBatches(
-                self.train_dataset["length"][:], self.batch_samples, seed
-            ),
+            batch_sampler=self.batches,
             collate_fn=self.train_collator,
             num_workers=self.args.dataloader_num_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
@@ -140,13 +140,19 @@ class CTCTrainer(Trainer):
 
 
 class Epoch(TrainerCallback):
-    """Tells `features` which epoch it is, so that rows are changed anew in each."""
+    """Tells a trainer's `features` and batches which epoch it is, for what is drawn anew in each.
 
-    def __init__(self, features: preparation.Features) -> None:
-        self.features = features
+    The Trainer tells batches itself, but not where several processes share them and the first are
+    skipped to resume: there they lie one sampler deeper (`_run_epoch` in its `trainer.py`).
+    """
+
+    def __init__(self, trainer: CTCTrainer, features: preparation.Features) -> None:
+        self.trainer, self.features = trainer, features
 
     def on_epoch_begin(self, args, state, control, **_):
         self.features.epoch = int(state.epoch)
+        if self.trainer.batches:
+            self.trainer.batches.set_epoch(int(state.epoch))
 
 
 def make_trainer(
@@ -178,8 +184,9 @@ def make_trainer(
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         compute_metrics=Measure(processor),
-        callbacks=[Epoch(features), Diary(), Interruption()],
+        callbacks=[Diary(), Interruption()],
     )
+    trainer.add_callback(Epoch(trainer, features))
     # One line of our own at each log instead of a dictionary.
     trainer.remove_callback(PrinterCallback)
     if options.patience:

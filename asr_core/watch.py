@@ -123,6 +123,15 @@ def _change(rate: float) -> str:
 class Patience(EarlyStoppingCallback):
     """Ends the training, and says so, when it gets no better; it waits for the first words."""
 
+    def on_train_begin(self, args, state, control, **rest):
+        super().on_train_begin(args, state, control, **rest)
+        # The Trainer forgets, when it is resumed, how often there was nothing better before.
+        self.early_stopping_patience_counter = sum(
+            entry["step"] > state.best_global_step
+            for entry in state.log_history
+            if state.best_global_step and entry.get("eval_empty_hypotheses", 1.0) <= EMPTY
+        )
+
     def on_evaluate(self, args, state, control, metrics, **rest):
         if metrics.get("eval_empty_hypotheses", 0.0) > EMPTY:
             return

@@ -217,8 +217,13 @@ def test_it_says_how_to_use_the_model(write):
     assert "python app.py --model me/mine" in text
 
 
+def test_of_several_models_that_it_was_merged_from_the_first_is_named(write, tmp_path):
+    model = base_model(tmp_path / "merged", "base_model:\n- one/model\n- other/model\n")
+    assert "[one/model](https://huggingface.co/one/model)" in write("--model", str(model)).text
+
+
 def test_its_example_joins_jamo_to_syllables(write, monkeypatch):
-    text = write("--hangul", "jamo", "--vocabulary", "data").text
+    text = write(hangul="jamo").text
     example = text.split("```python\n")[1].split("```")[0]
     apart = unicodedata.normalize("NFD", "안녕하세요")
     monkeypatch.setattr("transformers.pipeline", lambda *_, **__: lambda _: {"text": apart})

@@ -165,6 +165,19 @@ def test_a_quote_that_is_not_closed_does_not_swallow_rows(tmp_path, name):
     lines = ["path{}sentence", 'a.wav{}"hello\nwell, good day; see www.example"', "b.wav{}yes"]
     path.write_text("\n".join(line.format(separator) for line in lines))
     assert len(data.load(str(path))) == 2
+    # Common Voice has who speaks before the recording.
+    rows = ["id{0}path{0}sentence", '1{0}a.mp3{0}"hello', "2{0}b.mp3{0}hi", '3{0}c.mp3{0}"yes']
+    path.write_text("\n".join(row.format(separator) for row in rows))
+    with pytest.raises(DataError, match=r"has rows in a transcript, 'hello.n2.{1,2}b.mp3"):
+        data.load(str(path))
+
+
+def test_recordings_of_common_voice_are_found(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.wav").write_bytes(recordings.sound(1.0))
+    (tmp_path / "train.tsv").write_text("client_id\tpath\tsentence\nx\ta.wav\tHello\n")
+    (row,) = data.load(str(tmp_path))
+    assert audio.load(data.row_source(row), 16_000).size == 16_000
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])

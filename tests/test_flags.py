@@ -94,6 +94,12 @@ def test_every_preset_can_be_parsed(name):
         ("--label_smoothing_factor 0.1", ["--label_smoothing_factor has no place here"]),
         ("--dataloader_drop_last", ["--dataloader_drop_last has no place here"]),
         ("--greater_is_better true", ["less is better"]),
+        ("--dataloader_persistent_workers", ["--dataloader_persistent_workers has no place here"]),
+        ("--eval_do_concat_batches False", ["--eval_do_concat_batches has no place here"]),
+        (
+            "--punctuation keep --language_model build",
+            ["--language_model build knows words only", "--punctuation keep"],
+        ),
         ("--auto_find_batch_size", ["--auto_find_batch_size counts clips"]),
     ],
 )

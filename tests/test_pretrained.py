@@ -15,7 +15,7 @@ from transformers import AutoModelForCTC, AutoProcessor
 import train
 from asr_core import pretrained, text
 from asr_core.augmentation import Augmentation
-from asr_core.errors import ModelError
+from asr_core.errors import ModelError, OptionError
 from asr_core.flags import parse
 from asr_core.models import EMBEDDED_FOLDER
 
@@ -87,6 +87,8 @@ def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):
     (out / "checkpoint-1").mkdir(parents=True)
     AutoProcessor.from_pretrained(EMBEDDED_FOLDER).save_pretrained(out)
     (out / "language_model").mkdir()
+    for name in ("model.safetensors", "data.png", "data.json"):
+        (out / name).write_text("of the model's own data")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     data_set = recordings.clips(tmp_path / "mine")
     recordings.write_csv(data_set / "metadata.csv", recordings.records())
@@ -94,6 +96,15 @@ def test_a_look_at_other_data_leaves_the_model_in_the_folder_as_it_is(tmp_path):
     assert train.main([*flags.split(), "--dry_run"]) == 0
     assert {path: path.read_bytes() for path in before} == before
     assert (out / "language_model").exists()
+
+
+@pytest.mark.parametrize("flag", ["--case keep", "--punctuation keep", "--hangul jamo"])
+def test_a_spelling_that_the_models_own_characters_rule_out_is_not_ignored(flag):
+    options, _ = parse(["--model", "embedded", *flag.split()])
+    with pytest.raises(OptionError, match=rf"{flag} needs characters of your own: add"):
+        pretrained.load_processor(options, ["HELLO"])
+    options, _ = parse(["--model", "embedded", "--case", "upper"])  # as it writes anyway
+    assert not pretrained.load_processor(options, ["HELLO"])[1]
 
 
 @pytest.mark.parametrize("broken", ["model.safetensors", "processor_config.json"])

@@ -56,6 +56,12 @@ def test_a_finished_model_is_not_overwritten_when_its_checkpoints_are_gone(weigh
     assert resuming.starting_point(*parse([*flags, "--resume"])) == tmp_path / "checkpoint-5"
 
 
+def test_notes_of_ones_own_are_not_overwritten_by_a_card(tmp_path):
+    (tmp_path / "README.md").write_text("# Months of work")
+    with pytest.raises(OptionError, match=r"holds a README.md, which the model's card would"):
+        resuming.starting_point(*parse(["--preset", "quickstart", "--output_dir", str(tmp_path)]))
+
+
 def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
     flags = ["--preset", "quickstart", "--output_dir", str(tmp_path), "--dataset"]
     resuming.begin(*parse([*flags, "my/recordings"]), {})
@@ -67,7 +73,8 @@ def test_a_run_is_resumed_with_what_it_began_with(tmp_path):
         resuming.starting_point(*parse([*flags, "sample", "--resume"]))
     others = "--test_size 9,--seed 7,--language_model none,--eval_split test,--freeze base,"
     others += (
-        "--learning_rate 1e-5,--optim adafactor,--batch_seconds 8,--metric_for_best_model loss"
+        "--learning_rate 1e-5,--optim adafactor,--batch_seconds 8,--metric_for_best_model loss,"
+        "--longest 9,--data_seed 3,--adam_beta2 0.5"
     )
     for other in others.split(","):
         # Else what was learnt from would be measured on, the language model be lost, the

@@ -300,6 +300,13 @@ def test_what_is_measured_is_never_changed_and_what_is_learnt_from_is_in_each_ep
     assert learnt.prepare.epoch == 2 and measured.prepare.epoch == 0
 
 
+def test_batches_know_the_epoch_also_where_others_stand_before_them(blank, tmp_path):
+    trainer = run(blank, tmp_path, "--max_steps", "1")
+    (epoch,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, training.Epoch))
+    epoch.on_epoch_begin(trainer.args, SimpleNamespace(epoch=3.5), None)
+    assert trainer.batches.epoch == 3
+
+
 def test_a_gpu_that_is_too_small_is_one_sentence(tmp_path):
     with (
         pytest.raises(ModelError, match="Training stopped because the GPU's memory is too small"),

@@ -35,6 +35,19 @@ def test_patience_waits_for_the_first_words_and_says_why_it_ends(caplog):
     assert "The training ends here: CER was no better at 2 evaluations" in caplog.text
 
 
+def test_patience_goes_on_where_it_was_when_a_run_is_resumed():
+    _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
+    state, control = TrainerState(best_metric=0.5, best_global_step=10), TrainerControl()
+    state.log_history = [
+        {"step": step, "eval_cer": cer, "eval_empty_hypotheses": 0.0}
+        for step, cer in ((5, 0.9), (10, 0.5), (15, 0.6), (20, 0.7))
+    ]
+    patience = watch.Patience(3)
+    patience.on_train_begin(arguments, state, control)
+    patience.on_evaluate(arguments, state, control, {"eval_cer": 0.6, "eval_empty_hypotheses": 0.0})
+    assert control.should_training_stop
+
+
 def test_an_end_for_another_reason_is_not_put_down_to_patience(caplog):
     caplog.set_level("INFO", logger="asr_core")
     _, arguments = parse(["--preset", "recommended", "--output_dir", "unused"])
