@@ -105,21 +105,8 @@ def test_pretraining_goes_on_where_it_stopped_and_the_model_transcribes(corpora,
     assert recipe.main(["grow", str(further), "--layers", "7", "--output", str(grown)]) == 0
     flags[flags.index("--output") + 1] = str(tmp_path / "deeper")
     assert recipe.main([*flags, "--start", str(grown)]) == 0
-    deeper = Wav2Vec2ForCTC.from_pretrained(tmp_path / "deeper").wav2vec2
-    assert len(deeper.encoder.layers) == 7
-    flags[flags.index("--output") + 1] = str(tmp_path / "later")
-    flags += ["--start", str(tmp_path / "deeper"), "--learning_layers", "2"]
-    assert recipe.main([*flags, "--learning_rate", "1e-2"]) == 0
-    later = Wav2Vec2ForCTC.from_pretrained(tmp_path / "later").wav2vec2
-    learnt = [
-        not torch.equal(one.attention.q_proj.weight, other.attention.q_proj.weight)
-        for one, other in zip(deeper.encoder.layers, later.encoder.layers, strict=True)
-    ]
-    assert learnt == [False] * 5 + [True] * 2
-    for one, other in zip(
-        deeper.feature_extractor.parameters(), later.feature_extractor.parameters(), strict=True
-    ):
-        assert torch.equal(one, other)
+    deeper = Wav2Vec2ForCTC.from_pretrained(tmp_path / "deeper")
+    assert len(deeper.wav2vec2.encoder.layers) == 7
 
 
 def test_the_mean_of_two_models_lies_between_them(tmp_path, capsys):

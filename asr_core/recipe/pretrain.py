@@ -98,15 +98,6 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     return made
 
 
-def keep_all_but(model: Wav2Vec2ForCTC, layers: int) -> None:
-    """Let only the last `layers` and the head learn, so that nothing goes back through the rest."""
-    model.wav2vec2.requires_grad_(False)
-    model.freeze_feature_encoder()  # which else asks for the gradient of the recording itself
-    encoder = model.wav2vec2.encoder
-    for part in (*encoder.layers[-layers:], encoder.layer_norm):
-        part.requires_grad_(True)
-
-
 class Tuition(Trainer):
     """The Trainer, whose model attends less and less by rotation, and may have a teacher."""
 
@@ -192,8 +183,6 @@ def pretrain(
         )
     cuda = torch.cuda.is_available()
     as_graphs = cuda and start and not taught_by
-    if recipe.learning_layers and (as_graphs or not start):
-        raise OptionError("--learning_layers is for --start on a CPU: elsewhere all of it learns.")
     if recipe.minutes and not as_graphs:
         raise OptionError("--minutes is for a GPU, with --start and no --teacher: give --steps.")
     torch.manual_seed(recipe.seed)
@@ -208,8 +197,6 @@ def pretrain(
     else:
         model = Wav2Vec2ForCTC(config(recipe.masked, recipe.dropout))
     batches = Batches(recipe, prepared, sorted(speech.glob("*_train.parquet")), synthetic, noise)
-    if recipe.learning_layers:
-        keep_all_but(model, recipe.learning_layers)
     if encoder:
         add_rotation(model, encoder.config)
         transplant(encoder, model, batches.examples(SPOKEN))

@@ -23,7 +23,6 @@ class Recipe:
     changed_share: float = 0.5  # of utterances, by a voice with another vocal tract
     pause_share: float = 0.3  # of places before, between and after utterances, by silence
     long_share: float = 0.08  # of batches, joined to half a minute: what is long is heard as well
-    learning_layers: int = 0  # the last ones alone, and the head: a CPU saves a third; 0: all
     new_steps: int = 60  # at the start, when only what Moonshine has not is trained
     new_rate: float = 1.2e-3  # its learning rate until the rotation is gone
     fade_from: int = 400  # the step from which the rotation of queries and keys is given up
