@@ -6,6 +6,7 @@ every machine; soxr resamples (the library and quality that librosa uses by defa
 
 from __future__ import annotations
 
+import ctypes
 import io
 import math
 import os
@@ -13,6 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -46,6 +48,10 @@ FORMATS = (
     "wav,w64,rf64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,amrnb,"
     "amrwb,asf,avi,flv,mpeg,mpegts,ac3,eac3,ape,wv,tta,voc,sph,nist"
 )
+STREAMS = 24  # of a file, at most: its sound, all kinds of covers, or subtitles; each has tables
+# Bytes that ffmpeg may get at once. The largest of those tables has 24 for each piece of an MP4 or
+# M4A, whatever its size: 128 MiB are 36 hours of AAC at 44.1 kHz, or 12 of it at 96 kHz.
+TABLE = 1 << 27
 
 
 @dataclass
@@ -175,7 +181,7 @@ class Recording:
             container = av.open(
                 file,
                 mode="r",
-                container_options={"format_whitelist": FORMATS},
+                container_options=_limits(),
                 metadata_errors="replace",  # titles in CP949 or Latin-1 are no reason to refuse
             )
         except (av.FFmpegError, OSError, ValueError, TypeError) as error:
@@ -265,6 +271,33 @@ class Recording:
             self.warnings.append(
                 f"{self.name} is damaged: what could not be read is left out ({lost} packets)."
             )
+
+
+@cache
+def _limits() -> dict[str, str]:
+    """What ffmpeg is told to open a file with, or a small one may claim gigabytes."""
+    import av
+
+    # For the whole process: no file has a limit of its own. Windows does not look for the function
+    # in the libraries that this one needs, and where it is not found there is no limit.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(TABLE))
+    # No pictures: to find out what is in a file, ffmpeg would unpack its covers.
+    return {
+        "format_whitelist": FORMATS,
+        "codec_whitelist": ",".join(filter(_hears, sorted(av.codecs_available))),
+        "max_streams": str(STREAMS),
+    }
+
+
+def _hears(codec: str) -> bool:
+    """Whether it is a codec of sound that can be read."""
+    import av
+
+    try:
+        return av.Codec(codec, "r").type == "audio"
+    except av.codec.codec.UnknownCodecError:  # it can only be written
+        return False
 
 
 def _packets(container, stream) -> Iterator[av.Packet | None]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import mmap
+import struct
+import subprocess
+import sys
 import wave
+import zlib
 from fractions import Fraction
 
 import numpy as np
@@ -311,3 +315,113 @@ def test_of_several_tracks_the_one_that_players_play_is_heard(format, codec):
                 container.mux(track.encode(part))
             container.mux(track.encode(None))
     assert np.abs(load(file.getvalue(), 16_000)).max() > 0.3
+
+
+def picture(side: int) -> bytes:
+    """A PNG of nothing, small as a file and of 8 bytes a pixel where it is unpacked."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(1 + side * 8)) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*each) for each in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    )
+
+
+def with_covers(sound: bytes, cover: bytes, count: int) -> bytes:
+    """An MP3 with pictures before its sound."""
+
+    def size(number: int) -> bytes:
+        return bytes(number >> shift & 127 for shift in (21, 14, 7, 0))
+
+    def frame(kind: int) -> bytes:
+        content = b"\0image/png\0" + bytes([kind]) + b"\0" + cover
+        return b"APIC" + size(len(content)) + b"\0\0" + content
+
+    frames = b"".join(map(frame, range(count)))
+    return b"ID3\x04\0\0" + size(len(frames)) + frames + sound
+
+
+def claiming(samples: int, tracks: int) -> bytes:
+    """A MOV of 64 kB that says that it holds so many samples."""
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        content = b"".join(parts)
+        return struct.pack(">I", 8 + len(content)) + kind + content
+
+    def full(kind: bytes, *parts: bytes | int) -> bytes:
+        return box(
+            kind, bytes(4), *(struct.pack(">I", p) if isinstance(p, int) else p for p in parts)
+        )
+
+    begin = box(b"ftyp", b"qt  \0\0\0\0qt  ")
+    coding = struct.pack(">HHHHI", 1, 16, 0, 0, 16_000 << 16)
+    sowt = box(b"sowt", bytes(6) + b"\0\1" + bytes(8) + coding)
+    table = box(
+        b"stbl",
+        full(b"stsd", 1, sowt),
+        full(b"stts", 1, samples, 2),
+        full(b"stsc", 1, 1, samples, 1),
+        full(b"stsz", 2, samples),
+        full(b"stco", 1, len(begin) + 8),
+    )
+    media = box(
+        b"mdia",
+        full(b"mdhd", 0, 0, 32_000, samples, 0),
+        full(b"hdlr", b"mhlrsoun" + bytes(13)),
+        box(b"minf", full(b"smhd", 0), table),
+    )
+    track = box(b"trak", full(b"tkhd", 0, 0, 1, 0, samples, bytes(60)), media)
+    head = full(b"mvhd", 0, 0, 1000, 1000, bytes(80))
+    return begin + box(b"mdat", bytes(64_000)) + box(b"moov", head, track * tracks)
+
+
+def megabytes_to_hear(file: bytes, path) -> tuple[str, int]:
+    """What is said of a file, and the memory that reading it takes beyond what is there before."""
+    path.write_bytes(file)
+    script = """
+import resource, sys
+import av
+from asr_core.audio import AudioError, load
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    said = len(load(sys.argv[1], 16_000))
+except AudioError as error:
+    said = error
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, said)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    megabytes, said = done.stdout.strip().split(" ", 1)
+    return said, int(megabytes)
+
+
+def test_covers_are_not_unpacked(tmp_path):
+    sound = encode(tone(1.0), 16_000, "mp3", "libmp3lame")
+    file = with_covers(sound, picture(4000), 3)
+    said, megabytes = megabytes_to_hear(file, tmp_path / "song.mp3")
+    assert int(said) == pytest.approx(16_000, abs=2500)
+    assert len(file) < 1 << 20
+    assert megabytes < 100  # one of them unpacked is 128
+
+
+def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path):
+    said, megabytes = megabytes_to_hear(claiming(20_000_000, tracks=2), tmp_path / "claim.mov")
+    assert said.startswith("claim.mov ")
+    assert megabytes < 200  # 20 million samples of one track are 480
+
+
+def test_twelve_hours_are_within_what_a_file_may_claim():
+    pieces = 12 * 3600 * 96_000 // 1024  # as AAC at the highest rate that is usual
+    assert len(load(claiming(pieces, tracks=1), 16_000)) > 16_000  # the samples that are there
+
+
+def test_a_song_with_a_cover_of_every_kind_is_heard():
+    sound = encode(tone(1.0), 16_000, "mp3", "libmp3lame")
+    heard = load(with_covers(sound, picture(2), 21), 16_000)
+    assert loudest_pitch(heard, 16_000) == pytest.approx(440, abs=3)
