@@ -384,15 +384,20 @@ def megabytes_to_hear(file: bytes, path) -> tuple[str, int]:
     """What is said of a file, and the memory that reading it takes beyond what is there before."""
     path.write_bytes(file)
     script = """
-import resource, sys
+import re, sys
+from pathlib import Path
 import av
 from asr_core.audio import AudioError, load
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():  # not `getrusage`, which counts the process that started this one
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1000
+
+before = peak()
 try:
     said = len(load(sys.argv[1], 16_000))
 except AudioError as error:
     said = error
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, said)
+print(peak() - before, said)
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
@@ -403,11 +408,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, sai
 
 def test_covers_are_not_unpacked(tmp_path):
     sound = encode(tone(1.0), 16_000, "mp3", "libmp3lame")
-    file = with_covers(sound, picture(4000), 3)
+    file = with_covers(sound, picture(6000), 3)
     said, megabytes = megabytes_to_hear(file, tmp_path / "song.mp3")
     assert int(said) == pytest.approx(16_000, abs=2500)
     assert len(file) < 1 << 20
-    assert megabytes < 100  # one of them unpacked is 128
+    assert megabytes < 200  # one of them unpacked is 288
 
 
 def test_what_a_file_claims_to_hold_takes_no_memory(tmp_path):
