@@ -21,6 +21,7 @@ RECORDING = (
     'A recording is given as {"path": PATH, "meta": {"_type": "gradio.FileData"}}, where PATH is '
     "what /gradio_api/upload answered or an address on the web."
 )
+GROWTH = 1.1  # by which a transcript is longer than the last one that was told
 
 
 class Blocks(gr.Blocks):
@@ -55,11 +56,20 @@ def api(engine: Engine) -> None:
 
     # Step by step, or gradio could not end it when whoever called has gone.
     @gpu
-    def listen(recording: str | None, format: str, wish: Wish) -> Iterator[tuple[str, str]]:
+    def listen(recording: str | None, format: str, wish: Wish) -> Iterator[tuple[str | None, str]]:
+        """Transcripts, None where one is as before; and what went wrong."""
         try:
             write = writer(format)  # what is wrong with it is told before the work
+            length = 0
             for transcript in page.sparingly(engine.stream(recording, wish)):
-                yield write(transcript), ""
+                made = write(transcript)
+                # gradio keeps all of them until somebody asks for them, perhaps never: growing by a
+                # share, they are together no more than some times the last one.
+                if transcript.complete or len(made) > GROWTH * length:
+                    length = len(made)
+                    yield made, ""
+                else:
+                    yield None, ""
         except Exception as error:
             yield "", page.complaint(error, "en")
 
@@ -77,9 +87,11 @@ def api(engine: Engine) -> None:
         Returns:
             the transcript in that format; while the recording is read, what there is of it so far
         """
-        for made, problem in listen(recording, format, Wish("", language_model, hotwords)):
+        made = ""
+        for new, problem in listen(recording, format, Wish("", language_model, hotwords)):
             if problem:
                 raise gr.Error(problem, print_exception=False)
+            made = made if new is None else new  # the same string takes no memory again
             yield made
 
     gr.Button(visible=False).click(
