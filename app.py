@@ -34,6 +34,7 @@ log = logging.getLogger("asr_core")
 
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
+WAITING = 200  # visitors and programs; who comes then is told to try again later
 # What a host, or a terminal that is closed, sends; not all systems have the second.
 ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -107,6 +108,7 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
             concurrency_limit=None,
             api_visibility="private",
         )
+    demo.queue(max_size=WAITING)  # what each has sent is kept in memory
     return demo
 
 
@@ -139,6 +141,12 @@ def reach_ourselves(host: str) -> None:
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = others
 
 
+def root_path(path: str) -> str:
+    """Where a proxy shows the page, with the slash without which gradio takes it for a host."""
+    path = path.strip().strip("/")
+    return path if not path or path.startswith("http") else f"/{path}"
+
+
 def serve(model: str | None, host: str | None, port: int | None, share: bool) -> None:
     """Show the page, then load the model, until interrupted.
 
@@ -149,6 +157,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     if host and ":" in host and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address as it is written before a port, which gradio wants
     reach_ourselves((host or "").strip("[]"))
+    os.environ["GRADIO_ROOT_PATH"] = root_path(os.environ.get("GRADIO_ROOT_PATH", ""))
     os.environ["MPLBACKEND"] = "agg"  # for gradio: a notebook's is not for here
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
@@ -163,7 +172,10 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
                 "package is missing: `pip install httpx[socks]`, or unset it."
             ) from error
 
+        from starlette.middleware import Middleware
+
         from asr_core.downloads import bound
+        from asr_core.serving import Guard
 
         public = share or "SPACE_ID" in os.environ
         engine = Engine(model, public)
@@ -181,6 +193,10 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
                 max_file_size=MAX_FILE_SIZE,
                 run_history=False,
                 mcp_server=True,
+                # Spaces ask for it: Node would serve pages that `run_first` does not reach, and go
+                # on when we end.
+                ssr_mode=False,
+                app_kwargs={"middleware": [Middleware(Guard)]},
                 # Not "settings": among them is a language, which the server is not told.
                 footer_links=["api"],
                 i18n=gr.I18n(**PHRASES),
