@@ -260,9 +260,15 @@ def _machine(argv: Sequence[str]) -> dict[str, Any]:
     The guide's fp16 does nothing without a GPU. A GPU learns from minutes of sound in a second,
     which several processes have to read; a CPU waits for none where one reads ahead.
     """
+    import multiprocessing
+
     import torch
 
     workers = min(8, models.allowed_cores()) if torch.cuda.is_available() else 1
+    try:
+        multiprocessing.Lock()
+    except (OSError, ImportError):  # as where /dev/shm is missing: no process can be waited for
+        workers = 0
     values = {"dataloader_num_workers": workers}
     asked = {_name(flag) for flag in argv}
     if asked & {"bf16", "fp16", "use_cpu"}:

@@ -293,10 +293,13 @@ def allowed_cores() -> int:
     for each other then whenever that is used up (ollama/ollama#17916: 45 times slower). Asked once,
     as `turns` has torch use fewer for a while.
     """
-    import joblib  # reads quotas; librosa has brought it
     import torch
 
-    seen, allowed = torch.get_num_threads(), joblib.cpu_count()
+    # Reads quotas; librosa has brought it. joblib's own function says 1 where there are no
+    # semaphores, as in a container whose /dev/shm is missing or read-only.
+    from joblib.externals.loky import cpu_count
+
+    seen, allowed = torch.get_num_threads(), cpu_count()
     if allowed < seen:
         log.info("This process may use %d of %d cores.", allowed, seen)
         torch.set_num_threads(allowed)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from asr_core.errors import OptionError
@@ -129,3 +133,24 @@ def test_flags_override_the_preset_and_the_rest_stays():
     options, arguments = parse(["--preset", "guide", "--learning_rate", "3e-4"])
     assert arguments.learning_rate == 3e-4
     assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
+
+
+def test_a_machine_without_semaphores_uses_its_cores_but_no_other_processes():
+    """As a container whose /dev/shm is missing or read-only."""
+    script = """
+import _multiprocessing
+class SemLock:
+    SEM_VALUE_MAX = 1
+    def __init__(self, *_, **__):
+        raise OSError(38, "Function not implemented")
+_multiprocessing.SemLock = SemLock
+import torch
+torch.set_num_threads(4)
+from asr_core import flags, models
+print(models.allowed_cores(), flags.parse([])[1].dataloader_num_workers)
+"""
+    environment = {**os.environ, "LOKY_MAX_CPU_COUNT": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == ["2", "0"], done.stderr
