@@ -5,6 +5,7 @@ The page is up before torch is imported; whoever asks for a transcript earlier w
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import secrets
@@ -25,6 +26,8 @@ from asr_core.start import quick_start
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
     from asr_core.transcript import Transcript
+
+log = logging.getLogger(__name__)
 
 OWN = "own:"  # begins the names of models that visitors have taught
 HOURS = 6.0  # of a recording that are heard where anybody may come
@@ -77,6 +80,7 @@ class Engine:
 
         Raises ModelError when it cannot be, and the next call tries again; or when the host has
         not put `name` on the list, as a visitor must not make the server load whatever there is.
+        Where nobody has asked for the default one, the embedded model takes its place for good.
         """
         if not isinstance(name, str | None):  # whatever a program sends for it
             raise ModelError(f"The model '{name}' is not one of those offered here.")
@@ -88,8 +92,20 @@ class Engine:
             )
         if name and name not in self.models():
             raise ModelError(f"The model '{name}' is not one of those offered here.")
-        name = name or self.choice().name
-        return self._job(name, _load, name).result()
+        if name:
+            return self._job(name, _load, name).result()
+        choice = self.choice()
+        try:
+            return self._job(choice.name, _load, choice.name).result()
+        except ModelError as error:
+            if choice.asked:
+                raise
+            log.info("%s", error)
+            other = Choice(models.EMBEDDED, f"{choice.name} is not available ({error})")
+            with self._lock:
+                self._jobs[CHOICE] = Future()
+                self._jobs[CHOICE].set_result(other)
+            return self.recognizer()
 
     def lend(self, folder: str | os.PathLike, name: str | None = None) -> str:
         """A name for the model in `folder` that only one visitor knows, as nobody can guess it.

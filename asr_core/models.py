@@ -48,6 +48,7 @@ class Choice:
 
     name: str
     reason: str = ""
+    asked: bool = True  # for by who hosts
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ def default_model() -> Choice:
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(DEFAULT, "config.json"), str):
-        return Choice(DEFAULT)
+        return Choice(DEFAULT, asked=False)
     try:
         # One quick question: from_pretrained would try five times a file, minutes in all.
         HfApi().model_info(DEFAULT, timeout=PROBE_SECONDS)
     except Exception as error:  # whatever keeps us from the Hub, the answer is the same
         log.info("The Hub did not answer: %s", error)
         return Choice(EMBEDDED, f"the Hub could not be reached, so {DEFAULT} is not available")
-    return Choice(DEFAULT)
+    return Choice(DEFAULT, asked=False)
 
 
 def locate(name: str) -> str:

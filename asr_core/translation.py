@@ -153,6 +153,7 @@ KOREAN = {
     "the Hub could not be reached, so {name} is not available": (
         "Hub에 닿지 않아 {name} 모델을 쓸 수 없습니다"
     ),
+    "{name} is not available ({reason})": "{name} 모델을 쓸 수 없습니다({reason})",
     "{name} holds no config.json, so it is not a model: give the folder that train.py wrote, an id "
     "of the Hub, or 'embedded'.": (
         "{name}: config.json이 없어 모델이 아닙니다. train.py가 만든 폴더, Hub의 이름 또는 "

@@ -156,7 +156,7 @@ def test_without_the_hub_a_model_that_was_fetched_before_is_used(offline, monkey
     monkeypatch.delenv("ASR_MODEL", raising=False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "/cache/config.json")
     assert models.locate("somebody/model") == "somebody/model"
-    assert models.default_model() == models.Choice(models.DEFAULT)
+    assert models.default_model() == models.Choice(models.DEFAULT, asked=False)
 
 
 def test_a_folder_may_lie_at_home(copy, monkeypatch):

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from asr_core import engine as module
+from asr_core import models
 from asr_core.engine import Engine, Wish
 from asr_core.errors import ModelError, OptionError
+from asr_core.translation import translate
 
 
 @pytest.fixture
@@ -65,6 +67,43 @@ def test_a_model_that_failed_is_tried_again(monkeypatch):
         engine.recognizer()
     assert not engine.ready()
     assert engine.recognizer() == "there"
+
+
+@pytest.fixture
+def only_embedded(monkeypatch) -> list[str]:
+    """Names of models that were tried: the Hub tells of the default one, but nothing can be had."""
+    tried: list[str] = []
+
+    def load(name: str) -> str:
+        tried.append(name)
+        if name != models.EMBEDDED:
+            raise ModelError(f"The model '{name}' cannot be loaded: [Errno 30] Read-only disk")
+        return "embedded recognizer"
+
+    monkeypatch.delenv("ASR_MODEL", raising=False)
+    monkeypatch.setattr(module, "_load", load)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: "config.json")
+    return tried
+
+
+def test_where_the_default_model_cannot_be_had_the_embedded_one_is_taken(only_embedded):
+    engine = Engine()
+    assert engine.recognizer() == engine.recognizer() == "embedded recognizer"
+    assert only_embedded == [models.DEFAULT, models.EMBEDDED]
+    assert engine.ready()
+    reason = f"{models.DEFAULT} is not available (The model '{models.DEFAULT}' cannot be loaded: "
+    assert engine.choice().reason.startswith(reason)
+    assert "모델을 불러올 수 없습니다. [Errno 30]" in translate(engine.choice().reason, "ko")
+
+
+def test_a_model_that_was_asked_for_is_never_another(only_embedded, monkeypatch):
+    for engine in (Engine(models.DEFAULT), Engine("mine")):
+        with pytest.raises(ModelError, match="Read-only"):
+            engine.recognizer()
+    monkeypatch.setenv("ASR_MODEL", models.DEFAULT)
+    with pytest.raises(ModelError, match="Read-only"):
+        Engine().recognizer()
+    assert models.EMBEDDED not in only_embedded
 
 
 def test_only_models_on_the_hosts_list_can_be_chosen(monkeypatch, loaded):
