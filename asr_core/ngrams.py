@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from asr_core.errors import DataError, OptionError
-from asr_core.text import Spelling, is_turkic, normalize
+from asr_core.text import APART, Spelling, is_turkic, normalize
 
 BEGIN, END, UNKNOWN = 0, 1, 2  # the first words of every vocabulary
 SPECIAL = ("<s>", "</s>", "<unk>")
@@ -112,7 +112,8 @@ def words_of(line: str, spelling: Spelling) -> list[str]:
     """The words of `normalize(line, spelling)`; ten times as fast where all is ASCII."""
     if spelling.dotless or not line.isascii():
         return normalize(line, spelling).split()
-    return _OTHER.sub(" ", _STRAY_APOSTROPHE.sub("", line.lower().replace("`", "'"))).split()
+    plain = APART.sub(" ", line.lower().replace("`", "'"))
+    return _OTHER.sub(" ", _STRAY_APOSTROPHE.sub("", plain)).split()
 
 
 _STRAY_APOSTROPHE = re.compile(r"(?<![a-z])'|(?<!s)'(?![a-z])")
