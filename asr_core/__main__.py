@@ -154,7 +154,7 @@ def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
 def _transcribe_jobs(
     jobs: archive.Jobs, count: int, options: argparse.Namespace
 ) -> tuple[int, int]:
-    """Transcribe what is not done, about `count`; how many there are in all, and fail."""
+    """Transcribe what is not done, about `count`; how many jobs there are, and failures."""
     if options.output_dir:
         _make_folder(options.output_dir)
     recognizer = _recognizer(options, options.model)

@@ -10,18 +10,17 @@ import ctypes
 import io
 import math
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import numpy as np
 
-from asr_core.errors import AudioError, first_line, printable, reason
+from asr_core import streams
+from asr_core.errors import AudioError, printable, reason
 from asr_core.resampling import Resampler
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ CANCELLED = 0.01  # of the power of two channels: what is left where they are op
 PAUSING, STEADY = ("matroska", "mov", "mpegts", "mpeg", "flv", "asf"), ("flac", "ogg")
 GAPS = (0.5, 3600.0)  # seconds without sound that are more than rounding, and all that is filled
 RETRIES = 100  # places in a row that cannot be read, after which nothing is expected to come
-HEAD = 1 << 10  # bytes of a stream that tell whether an MP4 says where its sound is before it
 STREAMED_WAV = 0x7F00_0000  # bytes promised by headers that were written before the end was known
 
 # ffmpeg's demuxers that read one file of sound. Playlists (hls, concat, dash) are left out: they
@@ -170,16 +168,12 @@ class Recording:
         # The file object and not its path goes to ffmpeg, which would take "http://" for a wish.
         import av
 
-        head, size = _look_into(file)
+        head, size = streams.look_into(file)
         if size == 0:
             raise AudioError(f"{self.name} is empty: record or choose it again.")
         try:
-            if size is None:
-                file = _streamed(file)
-            elif start := file.tell():
-                file = _From(file, start)
             container = av.open(
-                file,
+                streams.for_ffmpeg(file, rewinds=size is not None),
                 mode="r",
                 container_options=_limits(),
                 metadata_errors="replace",  # titles in CP949 or Latin-1 are no reason to refuse
@@ -388,76 +382,6 @@ def mono(samples: np.ndarray) -> np.ndarray:
     if channels == 2 and np.vdot(mixed, mixed) < CANCELLED * np.vdot(samples, samples):
         return samples[:, np.square(samples).sum(0).argmax()]  # one was wired the wrong way round
     return mixed
-
-
-def _look_into(file: BinaryIO) -> tuple[bytes, int | None]:
-    """The first 64 KiB of a file that can be rewound, and its size.
-
-    Nothing is read of another one, as it could not be put back.
-    """
-    try:
-        start = file.tell()
-        file.seek(0, os.SEEK_END)
-        size = file.tell() - start
-        file.seek(start)
-        head = file.read(1 << 16)
-        file.seek(start)
-    except (AttributeError, OSError, ValueError):
-        return b"", None
-    return (head, size) if isinstance(head, bytes) else (b"", None)
-
-
-@dataclass(frozen=True)
-class _From:
-    """A file from where it is on, which for ffmpeg is its beginning."""
-
-    file: BinaryIO
-    start: int
-
-    def read(self, count: int) -> bytes:
-        return self.file.read(count)
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        place += self.start if whence == os.SEEK_SET else 0
-        return self.file.seek(place, whence) - self.start
-
-    def tell(self) -> int:
-        return self.file.tell() - self.start
-
-
-@dataclass
-class _Stream:
-    """What can only be read on, whose errors are those of a file: an HTTP client has its own."""
-
-    file: BinaryIO
-    head: bytes = b""  # what comes first, as it has been read already
-
-    def read(self, count: int) -> bytes:
-        if self.head:
-            head, self.head = self.head[:count], self.head[count:]
-            return head
-        try:
-            return self.file.read(count)
-        except Exception as error:
-            raise OSError(first_line(error)) from error
-
-
-def _streamed(file: BinaryIO) -> _Stream | BinaryIO:
-    """A stream, or its copy where its end has to be read first: many an MP4 and M4A tells there
-    where its sound is."""
-    stream, head = _Stream(file), b""
-    while len(head) < HEAD and (len(head) < 8 or head[4:8] == b"ftyp"):
-        more = stream.read(HEAD - len(head))
-        if not more or not isinstance(more, bytes):
-            break
-        head += more
-    stream.head = head
-    if head[4:8] != b"ftyp" or b"moov" in head.partition(b"mdat")[0] or b"mdat" not in head:
-        return stream
-    copy = SpooledTemporaryFile(1 << 24)  # noqa: SIM115 - goes when nobody reads it any more
-    shutil.copyfileobj(stream, copy)
-    copy.seek(0)
-    return copy
 
 
 def name_of(source: Source | None) -> str:
