@@ -1,7 +1,7 @@
 """How fast is it? What the guide tells people to call beside ours, in turns, in one run.
 
     python -m asr_core benchmark inference     # the guide's call and ours, many at once, decoding
-    python -m asr_core benchmark memory        # three hours of sound, and ten minutes
+    python -m asr_core benchmark memory        # three hours of sound, in one piece and in many
     python -m asr_core benchmark startup       # from a command to its first answer
     python -m asr_core benchmark agreement     # the words, whatever makes it fast
     python -m asr_core benchmark training

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from asr_core import data
@@ -31,6 +32,7 @@ from asr_core.errors import AsrError
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
 CLIENTS = 8
+CLIPS = (1, 20)  # seconds that one has, of a recording cut into many
 EACH = 3  # sentences that a client wants written down, one after the other
 LOOK = 0.005  # seconds between two looks at a program's memory
 MB = 1e6
@@ -91,16 +93,21 @@ def serve(rounds: int) -> Served:
 
 
 def memory(model: str, minutes: tuple[float, ...]) -> str:
-    """What a file of each length takes beyond the loaded model, and how soon its words come."""
+    """What a file of each length takes beyond the loaded model, and how soon its words come.
+
+    And what the longest one takes when it comes as clips, no two of one length.
+    """
     lines = [
         f"| {model} | MB above the loaded model | first words after | times real time |",
         "| --- | ---: | ---: | ---: |",
     ]
     spawn = multiprocessing.get_context("spawn")
-    for length in minutes:
+    files = [(f"{length:g} minutes", length, False) for length in minutes]
+    clips = f"{max(minutes):g} minutes in clips of {CLIPS[0]} to {CLIPS[1]} s"
+    for name, length, cut in [*files, (clips, max(minutes), True)]:
         with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
-            growth, first, speed = fresh.submit(_long, model, length).result()
-        lines.append(f"| {length:g} minutes | {growth:.0f} | {first:.2f} s | {speed:.0f} |")
+            growth, first, speed = fresh.submit(_hear, model, length, cut).result()
+        lines.append(f"| {name} | {growth:.0f} | {first:.2f} s | {speed:.0f} |")
     return "\n".join(lines)
 
 
@@ -123,7 +130,7 @@ def startup(rounds: int) -> str:
     return "\n".join(lines)
 
 
-def _long(model: str, minutes: float) -> tuple[float, float, float]:
+def _hear(model: str, minutes: float, cut: bool) -> tuple[float, float, float]:
     """MB of growth, seconds until the first words, and the speed, of a file of that length."""
     from asr_core import models
     from asr_core.recognizer import Recognizer
@@ -136,11 +143,22 @@ def _long(model: str, minutes: float) -> tuple[float, float, float]:
         process = psutil.Process()
         before, began, first = process.memory_info().rss, time.perf_counter(), 0.0
         with _peak(process) as peak:
-            for transcript in recognizer.stream(path):
+            heard = recognizer.transcribe_many(_cut(path)) if cut else recognizer.stream(path)
+            for transcript in heard:
                 if transcript.words and not first:
                     first = time.perf_counter() - began
         took = time.perf_counter() - began
-    return (peak() - before) / MB, first, transcript.duration / took
+        return (peak() - before) / MB, first, _seconds(path) / took
+
+
+def _cut(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """A file at `RATE`, in clips of all lengths."""
+    import soundfile
+
+    lengths = np.random.default_rng(0)
+    with soundfile.SoundFile(path) as file:
+        while len(clip := file.read(int(lengths.uniform(*CLIPS) * RATE), dtype="float32")):
+            yield RATE, clip
 
 
 @contextmanager

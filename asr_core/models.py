@@ -36,6 +36,13 @@ MALLOPT = {  # of malloc.h
     -3: 1 << 30,  # M_MMAP_THRESHOLD: bytes from which a block is mapped by itself
     -8: 1,  # M_ARENA_MAX: all threads share the one heap that can hold such blocks
 }
+# For how many shapes of its input oneDNN keeps what it has compiled for a layer: in all, and, by
+# torch's own doing, once more in every thread (intel/ideep#14). They take 1024 each, so recordings
+# of all lengths come to 2 GB (pytorch#27971). A window takes some 20, a step of training some 100.
+# Both are asked for but once, when a layer runs for the first time.
+SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "32"}
+for _variable, _shapes in SHAPES.items():
+    os.environ.setdefault(_variable, _shapes)
 # transformers makes a model's precision that of all new tensors while it loads (`local_torch_dtype`
 # in its `modeling_utils.py`): of two that load at once, one would have layers in the other's.
 _one_at_a_time = Lock()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import multiprocessing
 import threading
 import time
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from sounds import encode
@@ -186,6 +188,30 @@ def test_memory_does_not_grow_with_the_recording():
         return highest
 
     assert peak(8) < 1.1 * peak(1)
+
+
+def grown_by_new_lengths() -> float:
+    """MB that many recordings of other lengths than before take, beyond what some took."""
+    recognizer = Recognizer("embedded", language_model="none")
+    random = np.random.default_rng(0)
+    sound = random.normal(scale=0.05, size=7 * 16_000).astype(np.float32)
+    lengths = random.permutation(np.arange(16_000, len(sound), 640))
+
+    def held_after(some: np.ndarray) -> float:
+        for _ in recognizer.transcribe_many((16_000, sound[:length]) for length in some):
+            pass
+        return psutil.Process().memory_info().rss / 1e6
+
+    held_after(np.sort(lengths[:40]))
+    before = held_after(lengths[:40])
+    return held_after(lengths[40:]) - before
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_every_length_of_a_recording():
+    spawn = multiprocessing.get_context("spawn")  # where no layer has run yet
+    with ProcessPoolExecutor(1, mp_context=spawn) as fresh:
+        assert fresh.submit(grown_by_new_lengths).result() < 150
 
 
 def test_many_sources_come_back_in_their_order(recognizer):
