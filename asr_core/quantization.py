@@ -5,9 +5,11 @@ which the model hesitates may come out the other way, so nobody gets this who ha
 
 Weights are rounded once, each output by a scale of its own, and frames as they come, each by its
 own (ZeroQuant, Yao et al., 2022, https://arxiv.org/abs/2206.01861), so nothing depends on what is
-heard beside it. The products are oneDNN's, by the operators that torch.compile uses for quantized
-models. The first convolution, grouped ones and layers of few outputs, as most heads, stay as they
-are: they take little time.
+heard beside it. A frame's 255 steps reach from its least number to its largest: what comes from an
+activation is hardly below zero, so that of as many steps to either side it would use but half. The
+products are oneDNN's, by the operators that torch.compile uses for quantized models. The first
+convolution, grouped ones and layers of few outputs, as most heads, stay as they are: they take
+little time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from torch import nn
 from asr_core.layers import FRAMES, Windows, has_onednn, is_product
 
 LEAST = 64  # outputs of a layer for which it is worth the while
-ZERO = 128  # what stands for 0 in the unsigned bytes that oneDNN multiplies fastest
+LOWEST = 1e-12  # of a scale: silence is divided by it
+STEPS = 254  # of a byte's 255, as both ends are rounded
 
 
 def is_possible() -> bool:
@@ -47,11 +50,13 @@ class Linear(nn.Module):
         weight = layer.weight.detach()
         # Without VNNI two products are added up in 16 bits, where 2 x 255 x 127 has no room.
         most = 127 if torch.cpu._is_vnni_supported() else 63
-        scales = _scales(weight, most)
+        scales = weight.abs().amax(-1, keepdim=True).clamp_(min=LOWEST) / most
         rounded = (weight / scales).round_().to(torch.int8)
         packed = torch.ops.onednn.qlinear_prepack(rounded, [FRAMES, self.in_features])
         self.packed = nn.Parameter(packed, requires_grad=False)
         self.register_buffer("scales", scales.flatten(), persistent=False)
+        sums = rounded.sum(-1) * self.scales
+        self.register_buffer("sums", sums, persistent=False)
         zeros = torch.zeros(self.out_features, dtype=torch.int64)
         self.register_buffer("zeros", zeros, persistent=False)
         bias = torch.zeros(self.out_features) if layer.bias is None else layer.bias.detach()
@@ -68,18 +73,17 @@ class Linear(nn.Module):
         return joined.view(*hidden.shape[:-1], self.out_features)
 
     def _multiplied(self, rows: torch.Tensor) -> torch.Tensor:
-        scales = _scales(rows, ZERO - 1)
-        rounded = (rows * scales.reciprocal()).round_().to(torch.int8)
+        least = rows.amin(-1, keepdim=True).clamp_(max=0.0)
+        most = rows.amax(-1, keepdim=True).clamp_(min=0.0)
+        scales = most.sub_(least).mul_(1 / STEPS).clamp_(min=LOWEST)
+        least.div_(scales).round_()  # in steps: whole ones, for 0 to stay 0
+        # Signed bytes, of which unsigned ones are made: torch has no fast way to those.
+        steps = torch.addcmul(-least - 128, rows, scales.reciprocal()).round_().to(torch.int8)
         made = torch.ops.onednn.qlinear_pointwise(
-            *(rounded.view(torch.uint8).bitwise_xor_(ZERO), 1.0, ZERO),  # that adds ZERO
+            *(steps.view(torch.uint8).bitwise_xor_(128), 1.0, 0),
             *(self.packed, self.scales, self.zeros, None),
             *(1.0, 0, torch.float32, "none", [], ""),
         )
-        return made.mul_(scales).add_(self.bias)
-
-
-def _scales(rows: torch.Tensor, most: int) -> torch.Tensor:
-    """(rows, features) -> (rows, 1): by what to divide for whole numbers of `most` at most."""
-    # Four times as fast as the largest of `abs`, of which torch would write a copy.
-    largest = torch.maximum(rows.amax(-1, keepdim=True), rows.amin(-1, keepdim=True).neg_())
-    return largest.mul_(1 / most).clamp_(min=1e-12)
+        # Every step was counted from the least: what stands for that is taken off again.
+        lifted = least.mul_(scales).squeeze(-1)
+        return made.mul_(scales).add_(self.bias).addr_(lifted, self.sums)

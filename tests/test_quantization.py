@@ -55,6 +55,16 @@ def test_the_largest_numbers_have_room():
     torch.testing.assert_close(made, layer(hidden), rtol=0.01, atol=0.0)
 
 
+def test_what_comes_from_an_activation_has_all_steps_of_a_byte():
+    layer = nn.Linear(64, 64)
+    nn.init.eye_(layer.weight)  # what comes out is what went in, as rounded
+    torch.manual_seed(0)
+    hidden = nn.functional.gelu(3 * torch.randn(200, 64))
+    off_by = (quantization.Linear(layer)(hidden) - layer(hidden)).abs().amax(-1)
+    assert (off_by < 0.55 * (hidden.amax(-1) - hidden.amin(-1)) / 254).all()
+    assert torch.equal(quantization.Linear(layer)(hidden * 0), layer(hidden * 0))
+
+
 def test_a_frame_is_the_same_whatever_stands_beside_it():
     torch.manual_seed(0)
     hidden = torch.randn(1, 600, 64)
