@@ -32,12 +32,16 @@ def sliced(
     # Scaled here and not in the table, which is far larger.
     query = (query * (features**-0.5 if scaling is None else scaling)).contiguous()
     heard = query.new_empty(batch, frames, heads, features)
-    rows = max(1, SLICE // (batch * heads * key.shape[2]))
+    most = max(1, SLICE // (batch * heads * key.shape[2]))
+    # Halved, so that all slices are alike if that is possible: each size has a kernel of its own.
+    rows = frames
+    while rows > most:
+        rows = -(-rows // 2)
     for start in range(0, frames, rows):
         at = slice(start, start + rows)
         table = query[:, :, at] @ key.transpose(2, 3)
         if attention_mask is not None:
-            table = table + attention_mask[..., at, :]
+            table += attention_mask[..., at, :]
         heard[:, at] = (table.softmax(-1) @ value).transpose(1, 2)
     return heard, None
 

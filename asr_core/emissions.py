@@ -7,9 +7,11 @@ keeps the former and is fed windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutomaticSpeechRecognitionPipeline
 
@@ -34,6 +36,12 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
     Its steps can be called apart, as those on either side of the model need no turn.
     """
 
+    multiple = 1  # of how many frames what the model is given is made, by padding
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return Frames.of(self.model.config, self.feature_extractor)
+
     def prepare(self, samples: np.ndarray) -> Prepared:
         """A window of shape (samples,), normalised by itself."""
         rate, name = self.feature_extractor.sampling_rate, self.model.main_input_name
@@ -51,19 +59,28 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
     def hear(self, batch: list[Prepared]) -> list[np.ndarray]:
         """The emissions of each; lengths may differ where `padding.is_harmless`."""
         counts = [len(each) for each in batch]
-        if len(set(counts)) == 1:
+        longest = self._padded(max(counts))
+        if set(counts) == {longest}:
             rows = {key: [each.inputs[key] for each in batch] for key in batch[0].inputs}
             inputs = {key: torch.cat(row) for key, row in rows.items()}
             return self.postprocess(self.forward(inputs))
         name = self.model.main_input_name
+        padded = pad_sequence([each.inputs[name][0] for each in batch], batch_first=True)
         inputs = {
-            name: pad_sequence([each.inputs[name][0] for each in batch], batch_first=True),
-            "attention_mask": torch.arange(max(counts)) < torch.tensor(counts)[:, None],
+            name: F.pad(padded, (0, longest - padded.shape[1])),
+            "attention_mask": torch.arange(longest) < torch.tensor(counts)[:, None],
         }
-        with padding.lengths(self.model, counts):
+        with padding.lengths(self.model.config, counts):
             outputs = self.postprocess(self.forward(inputs))
-        own = map(Frames.of(self.model.config, self.feature_extractor), counts)
+        own = map(self._frames, counts)
         return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
+
+    def _padded(self, samples: int) -> int:
+        """To how many samples so many are padded: as many as may be for a `multiple` of frames."""
+        if self.multiple == 1:
+            return samples
+        frames = -(-self._frames(samples) // self.multiple) * self.multiple
+        return self._frames.samples(frames + 1) - 1
 
     def _forward(self, model_inputs, **_):
         logits = self.model(**model_inputs).logits

@@ -40,7 +40,7 @@ MALLOPT = {  # of malloc.h
 # torch's own doing, once more in every thread (intel/ideep#14). They take 1024 each, so recordings
 # of all lengths come to 2 GB (pytorch#27971). A window takes some 20, a step of training some 100.
 # Both are asked for but once, when a layer runs for the first time.
-SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "32"}
+SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "384", "LRU_CACHE_CAPACITY": "32"}
 for _variable, _shapes in SHAPES.items():
     os.environ.setdefault(_variable, _shapes)
 # transformers makes a model's precision that of all new tensors while it loads (`local_torch_dtype`
@@ -205,7 +205,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
         )
     if getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"'{name}' has no tokenizer, so its output cannot be spelt.")
-    if hardware.together and padding.is_harmless(config):
+    if padding.is_harmless(config):
         model = padding.rearrange(model)
     if hardware.device == "cpu":
         from asr_core.layers import rearrange

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -30,44 +31,44 @@ def is_harmless(config: Any) -> bool:
     return config.model_type in KINDS and not lets_it_in
 
 
+# Frames behind the first convolution that each row of the batch in hand has, if it is padded: of
+# this thread alone, as several may use one model.
+_own: ContextVar[list[int] | None] = ContextVar("_own", default=None)
+
+
 class OwnNorm(nn.Module):
     """Group norm of (batch, channels, frames) by the mean and variance of each row's own frames."""
 
     def __init__(self, layer: nn.GroupNorm) -> None:
         super().__init__()
         self.layer = layer
-        self.frames: list[int] | None = None  # that each row of the batch in hand has, if padded
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        if self.frames is None:
+        frames = _own.get()
+        if frames is None:
             return self.layer(hidden)
         # Row by row, by the very kernel that norms one alone: no copy of all in float32 is made.
-        for row, own in enumerate(self.frames):
+        for row, own in enumerate(frames):
             hidden[row, :, :own] = self.layer(hidden[row : row + 1, :, :own])[0]
         return hidden
 
 
 def rearrange(model: nn.Module) -> nn.Module:
     """`model` for inference, ready for batches within `lengths`."""
+    # In models of these kinds only the first convolution is followed by a group norm.
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.GroupNorm):
                 setattr(parent, name, OwnNorm(layer))
-    # In models of these kinds only the first convolution is followed by a group norm.
-    model.own_norms = [layer for layer in model.modules() if isinstance(layer, OwnNorm)]
     return model
 
 
 @contextmanager
-def lengths(model: nn.Module, samples: list[int]) -> Iterator[None]:
-    """For one batch at a time through a `rearrange`d model, whose rows have so many samples."""
-    config = model.config
-    frames = Frames(((config.conv_kernel[0], config.conv_stride[0]),))  # of the first convolution
-    own = [frames(count) for count in samples]
-    for norm in model.own_norms:
-        norm.frames = own
+def lengths(config: Any, samples: list[int]) -> Iterator[None]:
+    """For a batch through a `rearrange`d model of this `config`, with rows of so many samples."""
+    first = Frames(((config.conv_kernel[0], config.conv_stride[0]),))
+    token = _own.set([first(count) for count in samples])
     try:
         yield
     finally:
-        for norm in model.own_norms:
-            norm.frames = None
+        _own.reset(token)

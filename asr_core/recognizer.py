@@ -45,6 +45,9 @@ OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to 
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
+# Frames of which what a small model hears on a CPU has a multiple: to compile the kernels for a new
+# length takes it as long as to hear a second of speech.
+MULTIPLE = 32
 
 
 class Recognizer:
@@ -84,15 +87,18 @@ class Recognizer:
         # A single frame of mel features has no deviation to be divided by.
         self.hop, self.field = self.frames.hop, self.frames.samples(1 if waveform else 2)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
-        self._turns = self._shared_turns(loaded)
+        small = loaded.num_parameters() <= SMALL
+        self._turns = self._shared_turns(small, padding.is_harmless(loaded.config))
         self.language_model = find(model, language_model)
         self._vocabulary = self._known(hotwords)
 
-    def _shared_turns(self, model) -> Turns:
+    def _shared_turns(self, small: bool, padded: bool) -> Turns:
+        """For all who use the model, which may be `padded`."""
         if self.hardware.together:
-            return Together(round(SECONDS * self.rate), padding.is_harmless(model.config))
+            return Together(round(SECONDS * self.rate), padded)
+        if small and padded:
+            self.pipeline.multiple = MULTIPLE
         cores = models.allowed_cores()
-        small = model.num_parameters() <= SMALL
         return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ def test_emissions_in_a_padded_batch_are_those_of_each_alone(kind, norm, stable,
         [torch.ones(samples, dtype=torch.long) for samples in LENGTHS], batch_first=True
     )
     with torch.inference_mode():
-        with padding.lengths(ready, [*LENGTHS]):
+        with padding.lengths(ready.config, [*LENGTHS]):
             together = ready(batch, attention_mask=mask).logits
         for row, logits in zip(rows, together, strict=True):
             (alone,) = plain(row[None]).logits

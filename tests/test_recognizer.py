@@ -273,7 +273,7 @@ def test_what_a_library_fails_at_is_told_and_the_rest_goes_on(
     forward = recognizer.pipeline.forward
 
     def sometimes(inputs, **options):
-        if inputs["input_values"].shape[-1] == 16_000:
+        if inputs["input_values"].shape[-1] < 32_000:  # one second, with what it is padded by
             raise failure
         return forward(inputs, **options)
 
@@ -284,6 +284,26 @@ def test_what_a_library_fails_at_is_told_and_the_rest_goes_on(
     assert said in str(bad)
     with pytest.raises(AsrError, match=said):
         list(recognizer.transcribe_many(sources))
+
+
+def test_recordings_of_all_lengths_are_few_lengths_for_the_model(recognizer, monkeypatch):
+    """To compile kernels for a new one takes a small model as long as to hear a second."""
+    lengths: set[int] = set()
+    forward = recognizer.pipeline.forward
+
+    def listening(inputs, **options):
+        lengths.add(inputs["input_values"].shape[-1])
+        return forward(inputs, **options)
+
+    monkeypatch.setattr(recognizer.pipeline, "forward", listening)
+    least, sound = recognizer.field, noise(3.0)
+    counts = (*range(least, least + 40), *range(least, len(sound), 799))
+    padded = [recognizer.forward([sound[:samples]])[0] for samples in counts]
+    assert len(lengths) == 5  # of 32, 64, ... 160 frames
+    monkeypatch.setattr(recognizer.pipeline, "multiple", 1)
+    for samples, emissions in zip(counts, padded, strict=True):
+        (alone,) = recognizer.forward([sound[:samples]])
+        np.testing.assert_allclose(emissions, alone, rtol=1e-5, atol=1e-3)
 
 
 def test_visitors_at_the_same_time_get_the_same_words(recognizer):
