@@ -36,7 +36,7 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
     Its steps can be called apart, as those on either side of the model need no turn.
     """
 
-    multiple = 1  # of how many frames what the model is given is made, by padding
+    multiple = 1  # frames of which the model is given whole multiples, by padding
 
     @cached_property
     def _frames(self) -> Frames:

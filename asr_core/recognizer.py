@@ -45,8 +45,8 @@ OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to 
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
-# Frames of which what a small model hears on a CPU has a multiple: to compile the kernels for a new
-# length takes it as long as to hear a second of speech.
+# What a small model hears on a CPU is padded to a multiple of so many frames: to compile kernels
+# for a new length takes as long as to hear a second of speech.
 MULTIPLE = 32
 
 
