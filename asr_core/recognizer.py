@@ -88,16 +88,16 @@ class Recognizer:
         self.hop, self.field = self.frames.hop, self.frames.samples(1 if waveform else 2)
         self.alphabet = Alphabet.of(self.processor.tokenizer, loaded.config.vocab_size)
         small = loaded.num_parameters() <= SMALL
-        self._turns = self._shared_turns(small, padding.is_harmless(loaded.config))
+        padded = padding.is_harmless(loaded.config)
+        if small and padded and not self.hardware.together:
+            self.pipeline.multiple = MULTIPLE
+        self._turns = self._shared_turns(small, padded)
         self.language_model = find(model, language_model)
         self._vocabulary = self._known(hotwords)
 
     def _shared_turns(self, small: bool, padded: bool) -> Turns:
-        """For all who use the model, which may be `padded`."""
         if self.hardware.together:
             return Together(round(SECONDS * self.rate), padded)
-        if small and padded:
-            self.pipeline.multiple = MULTIPLE
         cores = models.allowed_cores()
         return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
 
