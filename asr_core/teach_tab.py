@@ -103,7 +103,8 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
         return show(held, following) | {notice: page.notice("done", kept)}
 
     def on_number(held: Lesson | None, index: int):
-        return show(held, index) if held else gr.skip()
+        """The number stays as it is: it may have moved on while this was on its way."""
+        return [show(held, index)[part] for part in (sentence, recording)] if held else gr.skip()
 
     def on_clear(held: Lesson | None, index: int):
         if held is None:
@@ -161,8 +162,11 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     shown = [lesson, *reader, notice]
     tab.select(on_open, [lesson, model], shown, **quiet)
-    number.input(on_number, [lesson, number], [lesson, *reader], **quiet)
-    sentence.blur(on_sentence, [lesson, number, sentence], **quiet)
+    # While one is on its way, the next may come: of choices the last counts, of sentences each.
+    number.input(
+        on_number, [lesson, number], [sentence, recording], trigger_mode="always_last", **quiet
+    )
+    sentence.blur(on_sentence, [lesson, number, sentence], trigger_mode="multiple", **quiet)
     gr.on(
         [recording.stop_recording, recording.upload],
         on_recording,

@@ -119,12 +119,13 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
     def on_compare(transcript: Transcript | None, text: str, said: str, request: gr.Request):
         return page.compare(page.edit(transcript, text), said, page.spoken(request))
 
-    text.blur(on_edit, [transcript, text], [transcript, words, notice], **quiet)
+    last = {"trigger_mode": "always_last", **quiet}  # while one is on its way, the next may come
+    text.blur(on_edit, [transcript, text], [transcript, words, notice], **last)
     copy.click(None, [words, text], js=COPY)
     for format, button in downloads.items():
         saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
         saved.then(None, file, js=SAVE)
     gr.on(
-        [compare.click, said.submit], on_compare, [transcript, text, said], [rates, pairs], **quiet
+        [compare.click, said.submit], on_compare, [transcript, text, said], [rates, pairs], **last
     )
     return panel

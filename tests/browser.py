@@ -169,6 +169,18 @@ def transcript(page) -> str:
     return " ".join(page.locator("#transcript-words .words").inner_text().split())
 
 
+def correct(page, text: str | None = None) -> None:
+    """Open the fold with the text; when it stands there, write `text` instead and go on."""
+    page.click("#transcript-edit button")
+    page.wait_for_function("document.querySelector('#transcript-edit textarea')?.value")
+    # What is in a fold is only made when it opens, and gradio sets its value once more a frame later
+    # (`render_previously_invisible_children` in its `init.svelte.ts`): no hands are as fast as that.
+    page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go, 100)))")
+    if text is not None:
+        page.fill("#transcript-edit textarea", text)
+        page.keyboard.press("Tab")
+
+
 def wish(page, language_model: bool = True, hotwords: str = "") -> None:
     """Open the fold with a visitor's wishes and fill it in."""
     page.click("#wishes button")

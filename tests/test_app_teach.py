@@ -106,6 +106,21 @@ def picture(tab, name: str) -> None:
         tab.screenshot(path=Path(SHOTS, f"teach-{name}.png"), full_page=True)
 
 
+def test_the_sentence_chosen_last_is_shown_however_slow_the_server(school, enter):
+    tab = enter()
+    first, labels = tab.input_value(SENTENCE), tab.locator("#teach-numbers label")
+    labels.nth(4).click()
+    expect(tab.locator(SENTENCE)).not_to_have_value(first, timeout=PATIENCE)
+    fifth = tab.input_value(SENTENCE)
+    labels.nth(0).click()
+    expect(tab.locator(SENTENCE)).to_have_value(first, timeout=PATIENCE)
+    with school.standing_still():
+        labels.nth(2).click()
+        labels.nth(4).click()
+    expect(tab.locator(SENTENCE)).to_have_value(fifth, timeout=PATIENCE)
+    expect(labels.nth(4).locator("input")).to_be_checked()
+
+
 def test_a_dozen_sentences_become_a_model_of_ones_own(school, enter, clips, tmp_path):
     tab = enter()
     first = tab.input_value(SENTENCE)

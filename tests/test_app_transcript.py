@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import left, long_recording, notice, transcript, upload, words
+from browser import correct, left, long_recording, notice, transcript, upload, words
 
 pytestmark = pytest.mark.browser
 
@@ -78,7 +78,7 @@ def test_copy(heard):
 
 
 def test_a_correction_reaches_the_words_and_the_download(heard):
-    heard.click("#transcript-edit button")
+    correct(heard)
     heard.fill("#transcript-edit textarea", "We <i>said</i> something else")
     heard.click("#transcript-copy")  # before the words have followed
     copied = (
@@ -96,10 +96,17 @@ def test_a_correction_reaches_the_words_and_the_download(heard):
     assert saved.value.suggested_filename.endswith(".json")
 
 
+def test_the_last_correction_counts_however_slow_the_server(app, heard):
+    correct(heard)
+    with app.standing_still():
+        for text in ("first", "second"):
+            heard.fill("#transcript-edit textarea", text)
+            heard.keyboard.press("Tab")
+    heard.wait_for_selector("#transcript-words .word >> text=second")
+
+
 def test_a_text_without_spaces_is_shown_and_copied_without(heard):
-    heard.click("#transcript-edit button")
-    heard.fill("#transcript-edit textarea", "今日は AI です")
-    heard.keyboard.press("Tab")
+    correct(heard, "今日は AI です")
     heard.wait_for_selector("#transcript-words .word >> text=す")
     assert heard.locator("#transcript-words .word").count() == 6
     assert transcript(heard) == "今日は AI です"
@@ -126,9 +133,7 @@ def test_a_download_of_nothing_says_what_to_do(visit):
 @pytest.fixture
 def corrected(heard):
     """The page where the transcript has been corrected to "mine"."""
-    heard.click("#transcript-edit button")
-    heard.fill("#transcript-edit textarea", "mine")
-    heard.keyboard.press("Tab")
+    correct(heard, "mine")
     heard.wait_for_selector("#transcript-words .word >> text=mine")
     assert notice(heard, "done").startswith("One word in")
     return heard
@@ -157,7 +162,7 @@ def test_who_has_corrected_something_is_asked_before_the_page_goes(corrected):
 
 
 def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
-    heard.click("#transcript-edit button")
+    correct(heard)
     for _ in range(2):
         heard.focus("#transcript-edit textarea")
         heard.keyboard.type("x")
