@@ -173,8 +173,8 @@ def correct(page, text: str | None = None) -> None:
     """Open the fold with the text; when it stands there, write `text` instead and go on."""
     page.click("#transcript-edit button")
     page.wait_for_function("document.querySelector('#transcript-edit textarea')?.value")
-    # What is in a fold is only made when it opens, and gradio sets its value once more a frame later
-    # (`render_previously_invisible_children` in its `init.svelte.ts`): no hands are as fast as that.
+    # What is in a fold is made when it opens, and gradio sets its value once more a frame later
+    # (`render_previously_invisible_children` in `init.svelte.ts`): no hands are as fast as that.
     page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go, 100)))")
     if text is not None:
         page.fill("#transcript-edit textarea", text)
