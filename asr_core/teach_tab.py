@@ -50,13 +50,17 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
         download = gr.DownloadButton(i18n("teach_download"), elem_id="teach-download")
     reader = [number, sentence, recording]
 
+    def marks(held: Lesson) -> list[tuple[str, int]]:
+        """The numbers of the sentences, and which ones have been recorded."""
+        every = range(len(held.sentences))
+        return [("✓ " * (i in held.clips) + str(i + 1), i) for i in every]
+
     def show(held: Lesson, index: int) -> dict:
-        """The sentence to read, and which ones have been recorded."""
-        marks = ["✓ " * (i in held.clips) + str(i + 1) for i in range(len(held.sentences))]
+        """The sentence to read."""
         clip = held.clips.get(index)
         return {
             lesson: held,
-            number: gr.Radio([(mark, i) for i, mark in enumerate(marks)], value=index),
+            number: gr.Radio(marks(held), value=index),
             sentence: held.sentences[index],
             recording: str(clip) if clip else None,
         }
@@ -107,10 +111,11 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
         return [show(held, index)[part] for part in (sentence, recording)] if held else gr.skip()
 
     def on_clear(held: Lesson | None, index: int):
+        """A look at the other way to record does this too, before anything is kept from it."""
         if held is None:
             return gr.skip()
         held.forget(index)
-        return show(held, index)
+        return gr.Radio(marks(held))
 
     def on_sentence(held: Lesson | None, index: int | None, said: str):
         if held and index is not None and said.strip():
@@ -162,19 +167,21 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     shown = [lesson, *reader, notice]
     tab.select(on_open, [lesson, model], shown, **quiet)
-    # While one is on its way, the next may come: of choices the last counts, of sentences each.
+    # On a busy server the next comes while one is on its way: what changes the lesson does so in
+    # its turn, and what the server says sets nothing that the visitor may have changed since.
+    turns = {"concurrency_id": "lesson", "trigger_mode": "multiple", **quiet}
     number.input(
         on_number, [lesson, number], [sentence, recording], trigger_mode="always_last", **quiet
     )
-    sentence.blur(on_sentence, [lesson, number, sentence], trigger_mode="multiple", **quiet)
+    sentence.blur(on_sentence, [lesson, number, sentence], **turns)
     gr.on(
         [recording.stop_recording, recording.upload],
         on_recording,
         [lesson, *reader, model],
         shown,
-        **quiet,
+        **turns,
     )
-    recording.clear(on_clear, [lesson, number], [lesson, *reader], **quiet)
+    recording.clear(on_clear, [lesson, number], number, **turns)
     start.click(
         on_teach,
         [lesson, model],
