@@ -58,7 +58,7 @@ def save(
     dataset = options.dataset if _on_hub(options.dataset) else None
     # Of other data nobody has said what is spoken in it.
     config = options.dataset_config if dataset else None
-    language = re.fullmatch(r"([a-z]{2})(-[A-Z]{2})?", config or "")
+    language = re.fullmatch(r"(?!xs|xl)([a-z]{2})(-[A-Z]{2})?", config or "")  # those are sizes
     results = [
         EvalResult(
             task_type="automatic-speech-recognition",

@@ -136,12 +136,33 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
             f"The column '{sound}' of {name} holds {feature}, not recordings: choose another with "
             f"--audio_column. There are: {there}."
         )
+    if isinstance(rows.features["transcription"], datasets.ClassLabel):
+        rows = _spelt_out(rows)
     if getattr(rows.features["transcription"], "dtype", "") not in STRINGS:
         raise DataError(
             f"The column '{words}' of {name} holds {rows.features['transcription']}, not text: put "
             f"quotes around it, or choose another with --text_column. There are: {there}."
         )
     return rows.cast_column("audio", datasets.Audio(decode=False))
+
+
+def _spelt_out(rows: Dataset) -> Dataset:
+    """The names of the classes for their numbers, as where each recording is of one command."""
+    import datasets
+
+    feature = rows.features["transcription"]
+
+    def name(labels: list[int | None]) -> dict[str, list[str | None]]:
+        known = (label is not None and label >= 0 for label in labels)  # -1 stands for none
+        return {
+            "transcription": [
+                feature.int2str(label) if is_one else None
+                for label, is_one in zip(labels, known, strict=True)
+            ]
+        }
+
+    found = datasets.Features(rows.features | {"transcription": datasets.Value("string")})
+    return rows.map(name, input_columns="transcription", batched=True, features=found)
 
 
 def _column(

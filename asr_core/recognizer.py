@@ -93,7 +93,8 @@ class Recognizer:
             self.pipeline.multiple = MULTIPLE
         self._turns = self._shared_turns(small, padded)
         self.language_model = find(model, language_model)
-        self._vocabulary = self._known(hotwords)
+        self.hotwords = favoured(hotwords)
+        self._vocabulary = self._known()
 
     def _shared_turns(self, small: bool, padded: bool) -> Turns:
         if self.hardware.together:
@@ -106,26 +107,27 @@ class Recognizer:
         return f"{self.name}{with_what} on {self.hardware}"
 
     def using(self, language_model: bool = True, hotwords: str = "") -> Recognizer:
-        """The same model, without its language model or with hotwords of its own.
+        """The same model, without its language model or with other hotwords.
 
         Costs no memory for the model, and nothing at all where nothing changes. Raises OptionError
         when a hotword cannot be spelt.
         """
-        if (language_model or not self.language_model) and not favoured(hotwords):
+        wanted = favoured(hotwords) or self.hotwords
+        if (language_model or not self.language_model) and wanted == self.hotwords:
             return self
         twin = copy.copy(self)
         twin.language_model = self.language_model if language_model else None
-        twin._vocabulary = twin._known(hotwords)
+        twin.hotwords = wanted
+        twin._vocabulary = twin._known()
         return twin
 
-    def _known(self, hotwords: str):
+    def _known(self):
         """What a beam search must know; None where a greedy search does."""
-        wanted = favoured(hotwords)
-        if not wanted and not self.language_model:
+        if not self.hotwords and not self.language_model:
             return None
         from asr_core.lexicon import Vocabulary
 
-        return Vocabulary.of(self.alphabet, self.language_model, wanted)
+        return Vocabulary.of(self.alphabet, self.language_model, self.hotwords)
 
     def transcribe(self, source: Source | None) -> Transcript:
         """What is said in `source`: a path, bytes, a file object, or (sample rate, samples).

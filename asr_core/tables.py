@@ -139,6 +139,7 @@ def find(name: str) -> Tables | None:
             if len(parts) == 1 and not parts.keys() & {"train", *TEST_SPLITS}:
                 parts = {"train": next(iter(parts.values()))}
             if parts:
+                _refuse_others(path, ending)
                 return Tables(FORMS[ending], parts)
         raise DataError(
             f"The folder {name} holds no metadata.csv, metadata.jsonl or tables such as train.csv "
@@ -147,6 +148,16 @@ def find(name: str) -> Tables | None:
     if path.suffix.lower() in FORMS or len(path.parts) > 2 or name.startswith((".", "/", "~")):
         raise DataError(f"{name} does not exist: check the path.")
     return None
+
+
+def _refuse_others(folder: Path, ending: str) -> None:
+    """Raises DataError where parts lie beside those of `ending` that would not be found."""
+    for part, other in itertools.product(("train", *TEST_SPLITS), TABLES):
+        if other != ending and (table := folder / f"{part}{other}").exists():
+            raise DataError(
+                f"{table} is of another kind than the {ending} files beside it: save all parts as "
+                "one kind, or move it elsewhere."
+            )
 
 
 def _saved(state: Path) -> list[Path]:

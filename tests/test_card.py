@@ -104,6 +104,14 @@ def test_the_metadata_is_what_the_hub_searches_by(write):
     assert results["wer"].dataset_config == "en-US"
 
 
+@pytest.mark.parametrize(
+    ("config", "language"), [("ko", "ko"), ("xs", None), ("xl", None), ("clean", None)]
+)
+def test_a_configuration_may_name_a_language(write, config, language):
+    front = write("--model", "someone/base", "--dataset", "some/data", "--dataset_config", config)
+    assert front.data.language == language
+
+
 def test_of_recordings_of_ones_own_no_language_is_invented(write, tmp_path):
     flags = ("--preset", "recommended", "--model", "someone/base", "--dataset", str(tmp_path))
     for given in ((), ("--dataset_config", "en-US")):  # which a folder has none of

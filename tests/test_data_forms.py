@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import recordings
-from datasets import Dataset, DatasetDict, Features, Value, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
 from asr_core import audio, data
 from asr_core.errors import AudioError, DataError
@@ -201,6 +201,15 @@ def test_a_folder_of_tables_has_their_parts(tmp_path, ending):
     assert clips.exists() and len(data.load(str(folder), split="test")) == len(rows)
 
 
+def test_parts_of_two_kinds_are_refused_instead_of_forgotten(tmp_path):
+    recordings.write_parquet(tmp_path / "train.parquet")
+    recordings.write_csv(tmp_path / "speakers.csv", recordings.records())  # which is no part
+    assert data.splits(str(tmp_path)) == ["train"]
+    recordings.write_csv(tmp_path / "test.csv", recordings.records())
+    message = said(data.splits, str(tmp_path))
+    assert "test.csv is of another kind than the .parquet files" in message
+
+
 def test_shards_are_one_part_and_names_that_datasets_refuses_are_spelt_otherwise(tmp_path):
     for number in range(2):
         recordings.write_parquet(tmp_path / f"test-{number:05}-of-00002.parquet")
@@ -272,6 +281,14 @@ def test_a_missing_column_is_an_error_that_lists_those_there_are(tmp_path):
 
     loaded = data.load(path, columns=data.Columns(text="label"))
     assert loaded["transcription"][:] == ["yes"]
+
+
+def test_names_of_classes_are_what_was_said(tmp_path):
+    labels = {"label": [1, 0, -1, None], "audio": [b""] * 4}
+    features = Features(label=ClassLabel(names=["yes", "no"]), audio=Value("binary"))
+    Dataset.from_dict(labels, features).save_to_disk(tmp_path / "commands")
+    loaded = data.load(str(tmp_path / "commands"), columns=data.Columns(text="label"))
+    assert loaded["transcription"][:] == ["no", "yes", None, None]
 
 
 def test_a_column_of_numbers_is_no_transcript(tmp_path):

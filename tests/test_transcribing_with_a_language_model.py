@@ -100,6 +100,15 @@ def test_hotwords_of_one_visitor_are_not_those_of_the_next(recognizer, sound):
         recognizer.using(hotwords="Badasseugi, 5G")
 
 
+def test_hotwords_stay_without_the_language_model(folder, sound):
+    short, wanted = (16_000, sound[:48_000]), {"hotwords": "Badasseugi, MInDS", "dtype": "float32"}
+    letters = Recognizer(str(folder), **wanted, language_model="none")
+    assert Recognizer(str(folder), **wanted).using(False).transcribe(short) == (
+        letters.transcribe(short)
+    )
+    assert letters.using(False) is letters
+
+
 def test_it_is_pushed_with_its_model_and_checkpoints_are_not(tmp_path):
     there = [
         "model.safetensors",
