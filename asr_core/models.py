@@ -12,6 +12,7 @@ import functools
 import logging
 import os
 import platform
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -322,6 +323,8 @@ def quiet() -> None:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     datasets.disable_progress_bars()
+    # WavLM gives torch truths of what is padded and numbers to be added (`modeling_wavlm.py`).
+    warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
     quiet_clients()
 
 

@@ -16,9 +16,9 @@ import psutil
 import pytest
 import torch
 from sounds import encode
-from tiny import Ear, babble
+from tiny import Ear, babble, ctc, processor
 
-from asr_core import Recognizer, page
+from asr_core import Recognizer, models, page
 from asr_core.audio import load
 from asr_core.errors import AsrError, AudioError, ModelError
 from asr_core.models import EMBEDDED_FOLDER
@@ -331,6 +331,14 @@ def test_a_model_that_answers_with_no_numbers_is_told(tiny):
     torch.nn.init.constant_(broken.pipeline.model.lm_head.bias, torch.nan)
     with pytest.raises(ModelError, match="not numbers on cpu, float32: try"):
         broken.transcribe((16_000, noise(1.0)))
+
+
+def test_a_padded_wavlm_warns_of_nothing(tmp_path, recwarn):
+    processor(tmp_path)
+    ctc("wavlm", vocab_size=32, pad_token_id=0).save_pretrained(tmp_path)
+    models.quiet()
+    Recognizer(str(tmp_path), dtype="float32").transcribe((16_000, noise(1.3)))
+    assert not [each for each in recwarn if "padding" in str(each.message)]
 
 
 @pytest.mark.parametrize("nothing", ["", " ", ",", "； 、"])
