@@ -59,7 +59,7 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
     def hear(self, batch: list[Prepared]) -> list[np.ndarray]:
         """The emissions of each; lengths may differ where `padding.is_harmless`."""
         counts = [len(each) for each in batch]
-        longest = self._padded(max(counts))
+        longest = max(map(self.padded, batch))
         if set(counts) == {longest}:
             rows = {key: [each.inputs[key] for each in batch] for key in batch[0].inputs}
             inputs = {key: torch.cat(row) for key, row in rows.items()}
@@ -75,11 +75,11 @@ class EmissionPipeline(AutomaticSpeechRecognitionPipeline):
         own = map(self._frames, counts)
         return [emissions[:frames] for emissions, frames in zip(outputs, own, strict=True)]
 
-    def _padded(self, samples: int) -> int:
-        """To how many samples so many are padded: as many as may be for a `multiple` of frames."""
+    def padded(self, prepared: Prepared) -> int:
+        """Its length when padded, in samples: as many as may be for a `multiple` of frames."""
         if self.multiple == 1:
-            return samples
-        frames = -(-self._frames(samples) // self.multiple) * self.multiple
+            return len(prepared)
+        frames = -(-self._frames(len(prepared)) // self.multiple) * self.multiple
         return self._frames.samples(frames + 1) - 1
 
     def _forward(self, model_inputs, **_):

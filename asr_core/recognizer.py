@@ -46,8 +46,10 @@ MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
 SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 # What a small model hears on a CPU is padded to a multiple of so many frames: to compile kernels
-# for a new length takes as long as to hear a second of speech.
+# for a new length takes as long as to hear a second of speech. So few windows of one such length,
+# and of so many seconds in sum, are quicker in one batch: longer ones no longer fit the caches.
 MULTIPLE = 32
+FEW, FEW_SECONDS = 6, 16.0
 
 
 class Recognizer:
@@ -100,7 +102,11 @@ class Recognizer:
         if self.hardware.together:
             return Together(round(SECONDS * self.rate), padded)
         cores = models.allowed_cores()
-        return Turns(min(cores, MOST_ABREAST) if small else 1, cores)
+        abreast = min(cores, MOST_ABREAST) if small else 1
+        if self.pipeline.multiple == 1:
+            return Turns(abreast, cores)
+        together = {"most": FEW, "abreast": abreast, "cores": cores, "length": self.pipeline.padded}
+        return Together(round(FEW_SECONDS * self.rate), padded=False, **together)
 
     def __str__(self) -> str:
         with_what = " with a language model" if self.language_model else ""
@@ -165,7 +171,7 @@ class Recognizer:
         """
         failures: list[Exception] = []
         sources = _until_failure(sources, failures)
-        if self._turns.abreast < 2:
+        if self._turns.callers < 2:
             results = (self._attempt(source) for source in sources)
         else:
             results = self._abreast(sources)
@@ -195,7 +201,7 @@ class Recognizer:
     def _abreast(self, sources: Iterable[Source]) -> Iterator[Transcript | AsrError]:
         """The results in order, of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
-        count, room = self._turns.abreast, Semaphore(LONG_ABREAST)
+        count, room = self._turns.callers, Semaphore(min(LONG_ABREAST, self._turns.early))
         with ThreadPoolExecutor(count) as workers:
             begun: deque[Future] = deque()
             try:

@@ -1,6 +1,7 @@
-"""Who waits at the same time is heard together, in one batch: it takes that to keep a GPU busy.
+"""Who waits at the same time is heard together, in one batch.
 
-A window of some seconds is hundreds of small kernels, which take longer to start than to run.
+It takes that to keep a GPU busy: a window of some seconds is hundreds of small kernels, which take
+longer to start than to run. So it is, with a small model and short windows, on a CPU.
 """
 
 from __future__ import annotations
@@ -36,18 +37,30 @@ class Together(Turns):
 
     A batch is of up to `most` items and, with all padded to the longest, of a length of up to
     `budget` in sum. Unless `padded`, items of other lengths wait for a batch of their own.
-    While a batch runs, as many callers again can make ready and join the queue for the next.
+    While a batch runs, as many callers again can make ready and join the queue for the next. On a
+    CPU, `cores` are shared by as many batches as run `abreast`. `length` tells that of an item.
     """
 
-    def __init__(self, budget: int, padded: bool, most: int = MOST) -> None:
-        super().__init__()
-        self.abreast, self.early = 2 * most, EARLY
-        self._budget, self._padded, self._most = budget, padded, most
+    def __init__(
+        self,
+        budget: int,
+        padded: bool,
+        most: int = MOST,
+        abreast: int = 1,
+        cores: int | None = None,
+        length: Callable[[Any], int] = len,
+    ) -> None:
+        super().__init__(abreast, cores)
+        self.callers = 2 * most * abreast
+        self.early = abreast if cores else EARLY
+        self._budget, self._padded, self._largest, self._length = budget, padded, most, length
         self._waiting: list[Waiting] = []  # in the order they came
         self._forked = False
 
     def forked(self) -> None:
-        self._forked = True
+        self._waiting = []
+        self._forked = not self.cores
+        super().forked()
 
     def take(self, work: Callable[[list], list], items: list) -> list:
         """What `work`, the same for all who call, makes of each item, alone or beside others.
@@ -62,7 +75,7 @@ class Together(Turns):
             )
         asked = [Waiting(item, Future(), current_thread()) for item in items]
         with self._lock:
-            self._present += len(asked)
+            self._arrived(len(asked))
             self._waiting += asked
             for _ in asked:  # one look each, as nobody might come along
                 self._pool.submit(self._next, work)
@@ -87,10 +100,13 @@ class Together(Turns):
             self._run(work, batch)
 
     def _run(self, work: Callable[[list], list], batch: list[Waiting]) -> None:
-        results = _attempt(work, batch)
+        try:
+            results = self._with_its_share(work, [each.item for each in batch])
+        except BaseException as error:
+            results = error
         if isinstance(results, BaseException) and len(batch) > 1:
             if isinstance(results, torch.OutOfMemoryError):
-                self._shrink(len(batch) * max(len(each.item) for each in batch))
+                self._shrink(len(batch) * max(self._length(each.item) for each in batch))
             del results  # and with it what its frames hold of the GPU's memory
             middle = len(batch) // 2
             self._run(work, batch[:middle])
@@ -110,25 +126,17 @@ class Together(Turns):
     def _gathered(self) -> list[Waiting]:
         """Who goes next; they wait no longer."""
         waiting = [each for each in self._waiting if not each.result.cancelled()]
-        batch, longest = waiting[:1], 0
-        for each in sorted(waiting[1:], key=lambda each: _gap(each, waiting[0])):
-            longest = max(longest, len(each.item), len(batch[0].item))
-            if len(batch) == self._most or (len(batch) + 1) * longest > self._budget:
+        batch, rest = waiting[:1], waiting[1:]
+        most = min(self._largest, -(-len(waiting) // self.abreast))  # or other cores would idle
+        own = longest = self._length(batch[0].item) if batch else 0
+        for each in sorted(rest, key=lambda each: abs(self._length(each.item) - own)):
+            length = self._length(each.item)
+            longest = max(longest, length)
+            if len(batch) == most or (len(batch) + 1) * longest > self._budget:
                 break
-            if not self._padded and _gap(each, batch[0]):
+            if not self._padded and length != own:
                 break
             batch.append(each)
         gone = {id(each) for each in batch}
         self._waiting = [each for each in waiting if id(each) not in gone]
         return [each for each in batch if each.result.set_running_or_notify_cancel()]
-
-
-def _gap(one: Waiting, other: Waiting) -> int:
-    return abs(len(one.item) - len(other.item))
-
-
-def _attempt(work: Callable[[list], list], batch: list[Waiting]) -> Any:
-    try:
-        return work([each.item for each in batch])
-    except BaseException as error:
-        return error

@@ -25,6 +25,7 @@ class Turns:
 
     def __init__(self, abreast: int = 1, cores: int | None = None) -> None:
         self.abreast, self.cores = abreast, cores
+        self.callers = abreast  # how many keep it busy
         self.early = abreast  # how much of one caller's work may be begun at once
         self._begin()
         _all.add(self)
@@ -37,22 +38,25 @@ class Turns:
 
     def forked(self) -> None:
         """Go on in a process that was forked: our threads and torch's have stayed behind."""
-        self.abreast = self.early = self.cores = 1
+        self.abreast = self.callers = self.early = self.cores = 1
         self._begin()
 
     def take(self, work: Callable, *args: Any) -> Any:
         """What `work` returns or raises, when its turn has come."""
         with self._lock:
-            self._present += 1
-            now = monotonic()
-            if self._present >= self._most or now - self._since > LINGER:
-                self._most, self._since = self._present, now
+            self._arrived(1)
             turn = self._pool.submit(self._with_its_share, work, *args)
         try:
             return turn.result()
         finally:
             with self._lock:
                 self._present -= 1
+
+    def _arrived(self, count: int) -> None:
+        self._present += count
+        now = monotonic()
+        if self._present >= self._most or now - self._since > LINGER:
+            self._most, self._since = self._present, now
 
     def ahead(self, work: Callable, items: Iterable) -> Iterator:
         """What `work`, which takes turns, makes of each item, in order.

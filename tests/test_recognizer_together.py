@@ -13,7 +13,7 @@ from tiny import Ear, babble, processor, wav2vec2
 from asr_core import Recognizer, data, models
 from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AudioError
-from asr_core.recognizer import LONG_ABREAST
+from asr_core.recognizer import LONG_ABREAST, MULTIPLE
 from asr_core.together import Together
 from asr_core.transcript import Transcript
 
@@ -21,8 +21,8 @@ SECONDS = (3.0, 0.06, 1.2, 2.5, 25.0, 0.7, 1.2, 4.1)
 
 
 @pytest.fixture
-def batches(monkeypatch) -> list[list[int]]:
-    """Has a CPU do as a GPU does; holds the lengths in samples of all that is heard at once."""
+def cpu_batches(monkeypatch) -> list[list[int]]:
+    """Holds the lengths in samples of all that is heard at once."""
     heard: list[list[int]] = []
 
     def hear(self, batch):
@@ -31,8 +31,14 @@ def batches(monkeypatch) -> list[list[int]]:
 
     plain = EmissionPipeline.hear
     monkeypatch.setattr(EmissionPipeline, "hear", hear)
-    monkeypatch.setattr(models.Hardware, "together", True)
     return heard
+
+
+@pytest.fixture
+def batches(cpu_batches, monkeypatch) -> list[list[int]]:
+    """The same, and a CPU does as a GPU does."""
+    monkeypatch.setattr(models.Hardware, "together", True)
+    return cpu_batches
 
 
 def load(folder) -> Recognizer:
@@ -72,6 +78,20 @@ def test_the_embedded_model_hears_sentences_together_as_it_hears_each(batches):
     batches.clear()
     assert [said.text for said in recognizer.transcribe_many(files)] == alone
     assert len(batches) < len(files)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "auto"])
+def test_a_small_model_hears_like_lengths_together_on_a_cpu_as_it_hears_each(cpu_batches, dtype):
+    recognizer = Recognizer("embedded", dtype=dtype, language_model="none")
+    files = [data.row_source(row) for row in data.load(data.SAMPLE, split="test[:30]")]
+    alone = [recognizer.transcribe(file) for file in files]
+    assert {len(batch) for batch in cpu_batches} == {1}
+    cpu_batches.clear()
+    assert [said.text for said in recognizer.transcribe_many(files)] == [a.text for a in alone]
+    assert len(cpu_batches) < len(files)
+    frames = recognizer.frames
+    for batch in cpu_batches:
+        assert len({-(-frames(length) // MULTIPLE) for length in batch}) == 1
 
 
 def test_a_long_recording_fills_batches_by_itself(tiny, batches):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +88,16 @@ def test_those_of_like_length_come_along_and_nobody_starves():
 def test_without_padding_all_of_a_batch_are_of_one_length():
     items = ["first", "aa", "b", "cc", "d"]
     assert heard(Together(100, padded=False), items) == [["first"], ["aa", "cc"], ["b", "d"]]
+
+
+def test_batches_that_run_abreast_share_who_waits():
+    turns = Together(100, padded=False, abreast=2, cores=2)
+    assert sorted(map(len, heard(turns, [*"abcdef"]))) == [1, 1, 1, 1, 2]
+
+
+def test_lengths_may_be_told_otherwise():
+    turns = Together(100, padded=False, length=lambda item: 2 * -(-len(item) // 2))
+    assert heard(turns, ["first", "a", "bb", "ccc"]) == [["first"], ["a", "bb"], ["ccc"]]
 
 
 def test_an_error_is_told_to_those_alone_who_brought_it():
@@ -176,6 +188,25 @@ def test_what_was_begun_early_for_who_gave_up_is_not_heard():
     while turns._present:
         time.sleep(0.001)
     assert not {*left} & {*heard}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_a_process_that_was_forked_goes_on_by_itself_on_a_cpu():
+    turns = Together(100, padded=False, abreast=2, cores=2)
+
+    def work(items: list[str]) -> list[tuple[str, int, int]]:
+        return [(item, os.getpid(), torch.get_num_threads()) for item in items]
+
+    assert turns.take(work, ["a"]) == [("a", os.getpid(), 2)]
+    forked = multiprocessing.get_context("fork")
+    there, here = forked.Pipe()
+    child = forked.Process(target=lambda: here.send(turns.take(work, ["b"])))
+    child.start()
+    try:
+        assert there.poll(60)
+        assert there.recv() == [("b", child.pid, 1)]
+    finally:
+        child.kill()
 
 
 def test_a_process_that_was_forked_is_told_to_be_begun_otherwise():
