@@ -49,7 +49,7 @@ SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
 # for a new length takes as long as to hear a second of speech. So few windows of one such length,
 # and of so many seconds in sum, are quicker in one batch: longer ones no longer fit the caches.
 MULTIPLE = 32
-FEW, FEW_SECONDS = 6, 16.0
+FEW, FEW_SECONDS = 4, 14.0
 
 
 class Recognizer:
