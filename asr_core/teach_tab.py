@@ -111,7 +111,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
         return [show(held, index)[part] for part in (sentence, recording)] if held else gr.skip()
 
     def on_clear(held: Lesson | None, index: int):
-        """A look at the other way to record does this too, before anything is kept from it."""
+        """A look at the other way to record does this too, so what is written there stays."""
         if held is None:
             return gr.skip()
         held.forget(index)
