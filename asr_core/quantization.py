@@ -20,6 +20,9 @@ from torch import nn
 from asr_core.layers import FRAMES, Windows, has_onednn, is_product
 
 LEAST = 64  # outputs of a layer for which it is worth the while
+SMALL = (
+    1 << 18
+)  # weights of one for which it is not, without VNNI: to round its frames takes longer
 LOWEST = 1e-12  # of a scale: silence is divided by it
 STEPS = 254  # of a byte's 255, as both ends are rounded
 
@@ -34,11 +37,21 @@ def quantize(model: nn.Module) -> nn.Module:
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             # A subclass may see its input otherwise.
-            if type(layer) is nn.Linear and layer.out_features >= LEAST:
+            if type(layer) is nn.Linear and _is_worth_it(layer):
                 setattr(parent, name, Linear(layer))
-            elif type(layer) is nn.Conv1d and layer.out_channels >= LEAST and is_product(layer):
+            elif type(layer) is nn.Conv1d and is_product(layer) and _is_worth_it(layer):
                 setattr(parent, name, Windows(layer, Linear))
     return model
+
+
+def _is_worth_it(layer: nn.Linear | nn.Conv1d) -> bool:
+    weight = layer.weight
+    return len(weight) >= LEAST and (has_vnni() or weight.numel() >= SMALL)
+
+
+def has_vnni() -> bool:
+    """Whether the processor multiplies bytes in one instruction, and adds them up in 32 bits."""
+    return torch.cpu._is_vnni_supported()
 
 
 class Linear(nn.Module):
@@ -49,7 +62,7 @@ class Linear(nn.Module):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         weight = layer.weight.detach()
         # Without VNNI two products are added up in 16 bits, where 2 x 255 x 127 has no room.
-        most = 127 if torch.cpu._is_vnni_supported() else 63
+        most = 127 if has_vnni() else 63
         scales = weight.abs().amax(-1, keepdim=True).clamp_(min=LOWEST) / most
         rounded = (weight / scales).round_().to(torch.int8)
         packed = torch.ops.onednn.qlinear_prepack(rounded, [FRAMES, self.in_features])
@@ -78,12 +91,11 @@ class Linear(nn.Module):
         scales = most.sub_(least).mul_(1 / STEPS).clamp_(min=LOWEST)
         least.div_(scales).round_()  # in steps: whole ones, for 0 to stay 0
         # Signed bytes, of which unsigned ones are made: torch has no fast way to those.
-        steps = torch.addcmul(-least - 128, rows, scales.reciprocal()).round_().to(torch.int8)
+        steps = (rows / scales).sub_(least + 128).round_().to(torch.int8)
         made = torch.ops.onednn.qlinear_pointwise(
             *(steps.view(torch.uint8).bitwise_xor_(128), 1.0, 0),
             *(self.packed, self.scales, self.zeros, None),
             *(1.0, 0, torch.float32, "none", [], ""),
         )
-        # Every step was counted from the least: what stands for that is taken off again.
-        lifted = least.mul_(scales).squeeze(-1)
-        return made.mul_(scales).add_(self.bias).addr_(lifted, self.sums)
+        # Every step was counted from the least: what stands for that is put back.
+        return made.addr_(least.squeeze(-1), self.sums).mul_(scales).add_(self.bias)

@@ -81,9 +81,10 @@ def test_silence_is_no_division_by_zero():
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "sew", "data2vec-audio"])
-def test_models_of_transformers(kind):
+def test_models_of_transformers(kind, monkeypatch):
     from asr_core.layers import rearrange
 
+    monkeypatch.setattr(quantization, "SMALL", 0)
     model = tiny.ctc(kind, 128)
     size, sound = model.num_parameters(), torch.randn(2, 8000)
     with torch.inference_mode():
@@ -103,6 +104,17 @@ def test_the_embedded_model_hears_about_as_well():
     heard = [[row.hypothesis for row in each.rows] for each in (plain, rounded)]
     assert heard[0] != heard[1]  # it is another way
     assert abs(rounded.cer - plain.cer) < 0.02
+
+
+def test_small_layers_stay_where_to_round_what_comes_would_take_longer(monkeypatch):
+    def made() -> list[type]:
+        return [*map(type, quantization.quantize(nn.Sequential(nn.Linear(96, 96), large)))]
+
+    large = nn.Linear(512, 512)
+    monkeypatch.setattr(quantization, "has_vnni", lambda: False)
+    assert made() == [nn.Linear, quantization.Linear]
+    monkeypatch.setattr(quantization, "has_vnni", lambda: True)
+    assert made() == [quantization.Linear, quantization.Linear]
 
 
 def test_it_is_said_how_precisely_a_model_runs():
