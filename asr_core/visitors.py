@@ -68,9 +68,15 @@ def _folder(place: str) -> Path:
 
 
 def sweep(own: Path, keep: float) -> None:
-    """Delete the folders beside `own` of runs that gave no sign for `keep` seconds; give one."""
+    """Delete the folders beside `own` of runs that gave no sign for `keep` seconds; give one.
+
+    Nothing is deleted if there was none of this run either: the machine slept, and others with it.
+    """
     own.mkdir(parents=True, exist_ok=True)
+    slept = own.stat().st_mtime < time.time() - keep
     os.utime(own)
+    if slept:
+        return
     for folder in own.parent.glob(f"{OURS}*"):
         with suppress(OSError):  # another run may be as quick
             if not folder.is_symlink() and folder.stat().st_mtime < time.time() - keep:

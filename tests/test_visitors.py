@@ -141,13 +141,24 @@ def test_recordings_of_assistants_are_swept_like_any_other(monkeypatch, tmp_path
     assert kept in demo.upload_file_set
 
 
+def test_after_a_machine_has_slept_other_runs_may_first_give_a_sign(tmp_path):
+    own, other = tmp_path / f"{OURS}own", tmp_path / f"{OURS}other"
+    for folder in (own, other):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    sweep(own, keep=3600)
+    assert other.exists()
+    sweep(own, keep=3600)
+    assert not other.exists()
+
+
 def test_what_a_killed_run_left_behind_is_deleted_in_time_and_nothing_else(tmp_path, monkeypatch):
     names = (f"{OURS}killed", f"{OURS}running", f"{OURS}own", "somebody-elses")
     for name in names:
         (tmp_path / name / "abc").mkdir(parents=True)
         (tmp_path / name / "abc" / "talk.wav").write_text("sound")
         os.utime(tmp_path / name / "abc" / "talk.wav", (0, 0))
-        hours = 2 if name != f"{OURS}running" else 0
+        hours = {f"{OURS}running": 0, f"{OURS}own": 0.5}.get(name, 2)
         os.utime(tmp_path / name, 2 * (time.time() - 3600 * hours,))
     (tmp_path / f"{OURS}link").symlink_to(tmp_path / "somebody-elses")
     stat = Path.stat
