@@ -166,6 +166,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
 
     Raises ModelError when it has no trained CTC head, no tokenizer, or no safetensors weights.
     """
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCTC, AutoProcessor
 
@@ -206,6 +207,10 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
         )
     if getattr(processor, "tokenizer", None) is None:
         raise ModelError(f"'{name}' has no tokenizer, so its output cannot be spelt.")
+    if (hardware.device, hardware.dtype) == ("cpu", torch.float32):
+        from asr_core import pieces
+
+        model = pieces.rearrange(model, config)
     if padding.is_harmless(config):
         model = padding.rearrange(model)
     if hardware.device == "cpu":

@@ -36,6 +36,11 @@ def is_harmless(config: Any) -> bool:
 _own: ContextVar[list[int] | None] = ContextVar("_own", default=None)
 
 
+def own_frames() -> list[int] | None:
+    """Those that each row has behind the first convolution, within `lengths`."""
+    return _own.get()
+
+
 class OwnNorm(nn.Module):
     """Group norm of (batch, channels, frames) by the mean and variance of each row's own frames."""
 
@@ -44,7 +49,7 @@ class OwnNorm(nn.Module):
         self.layer = layer
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        frames = _own.get()
+        frames = own_frames()
         if frames is None:
             return self.layer(hidden)
         # Row by row, by the very kernel that norms one alone: no copy of all in float32 is made.

@@ -44,7 +44,8 @@ WINDOW = 10.0  # seconds of a longer one seen at once: attention grows with thei
 OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to the neighbours
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
-SMALL = 30e6  # parameters: a larger model keeps all cores busy with one window
+SMALL = 30e6  # parameters: a larger model does in bfloat16 best with one window on all cores
+LARGE_ABREAST = 2  # windows of one at once in other precisions: each takes some 300 MB
 # What a small model hears on a CPU is padded to a multiple of so many frames: to compile kernels
 # for a new length takes as long as to hear a second of speech. So few windows of one such length,
 # and of so many seconds in sum, are quicker in one batch: longer ones no longer fit the caches.
@@ -102,7 +103,8 @@ class Recognizer:
         if self.hardware.together:
             return Together(round(SECONDS * self.rate), padded)
         cores = models.allowed_cores()
-        abreast = min(cores, MOST_ABREAST) if small else 1
+        large = 1 if self.hardware.dtype == torch.bfloat16 else LARGE_ABREAST
+        abreast = min(cores, MOST_ABREAST if small else large)
         if self.pipeline.multiple == 1:
             return Turns(abreast, cores)
         together = {"most": FEW, "abreast": abreast, "cores": cores, "length": self.pipeline.padded}
