@@ -54,7 +54,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 1000:
-            raise OptionError(f"A beam of {self.width} is not possible: 1 to 1000 hypotheses are.")
+            raise OptionError(f"A beam of {self.width} is not possible: give 1 to 1000 hypotheses.")
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,9 @@ def load(folder: str | Path) -> LanguageModel:
         order = int(settings["order"])
         numbers = _unpack(tensors, order)
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"The language model in {folder} cannot be read: {error}.") from error
+        raise ModelError(
+            f"The language model in {folder} cannot be read: {error}; build it again."
+        ) from error
     return LanguageModel(words, numbers, order, weights, str(folder), heard)
 
 

@@ -49,7 +49,8 @@ class Vocabulary:
         language_model: LanguageModel | None = None,
         hotwords: Sequence[str] = (),
     ) -> Vocabulary:
-        """Hotwords are words or phrases; those that the language model does not know are added.
+        """Hotwords are words, of a phrase each of its words; those that the language model does not
+        know are added.
 
         Where the alphabet lacks a sign in one, such as a hyphen, it is normalised.
         Raises ModelError when the language model was made for another alphabet, OptionError when a

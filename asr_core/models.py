@@ -75,8 +75,11 @@ class Hardware:
 
     @property
     def together(self) -> bool:
-        """Whether windows of several recordings are heard in one batch."""
-        return self.device != "cpu"  # where batches only cost memory and time
+        """Whether windows of many recordings make one batch.
+
+        On a CPU batches cost memory and time, but for a small model (`recognizer.FEW`).
+        """
+        return self.device != "cpu"
 
     def __str__(self) -> str:
         precision = "int8" if self.int8 else str(self.dtype).removeprefix("torch.")
@@ -309,7 +312,7 @@ def allowed_cores() -> int:
     """
     import torch
 
-    # Reads quotas; librosa has brought it. joblib's own function says 1 where there are no
+    # Reads quotas. joblib's own function says 1 where there are no
     # semaphores, as in a container whose /dev/shm is missing or read-only.
     from joblib.externals.loky import cpu_count
 

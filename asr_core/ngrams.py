@@ -54,13 +54,13 @@ def check(order: int, megabytes: float, vocabulary: int) -> None:
     """Raises OptionError where no such n-grams can be made: before the work and not after it."""
     if order not in ORDERS:
         raise OptionError(
-            f"The order is {order}: {ORDERS.start} to {ORDERS.stop - 1} are possible."
+            f"--order {order} is not possible: give {ORDERS.start} to {ORDERS.stop - 1}."
         )
     if not 0 < megabytes < math.inf:
         raise OptionError(f"--size {megabytes:g} holds nothing: give megabytes, as in 100.")
     if vocabulary <= len(SPECIAL):
         least = len(SPECIAL) + 1
-        raise OptionError(f"--vocabulary {vocabulary} is too small: at least {least} it is.")
+        raise OptionError(f"--vocabulary {vocabulary} is too small: give at least {least}.")
 
 
 def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """What the page does, without a browser: generators of what to show next.
 
-Every function yields plain values, of an engine and plain values; the tabs wire them to components.
+They make plain values of an engine and plain values; the tabs wire them to components.
 """
 
 from __future__ import annotations

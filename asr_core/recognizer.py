@@ -45,7 +45,7 @@ OVERLAP = 1.25  # seconds of it, on either side, that are context and belong to 
 MOST_ABREAST = 8  # windows at once on a CPU: each takes memory
 LONG_ABREAST = 8  # recordings beyond `WHOLE` at once: with more, none would be done until the end
 SMALL = 30e6  # parameters: a larger model does in bfloat16 best with one window on all cores
-LARGE_ABREAST = 2  # windows of one at once in other precisions: each takes some 300 MB
+LARGE_ABREAST = 2  # windows of one at once in other precisions: each takes some 100 MB
 # What a small model hears on a CPU is padded to a multiple of so many frames: to compile kernels
 # for a new length takes as long as to hear a second of speech. So few windows of one such length,
 # and of so many seconds in sum, are quicker in one batch: longer ones no longer fit the caches.

@@ -359,7 +359,7 @@ def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        ({"order": 7}, "The order is 7"),
+        ({"order": 7}, "--order 7 is not possible: give 1 to 6"),
         ({"megabytes": float("nan")}, "--size nan"),
         ({"megabytes": float("inf")}, "--size inf"),
         ({"megabytes": -1.0}, "--size -1"),
