@@ -29,7 +29,7 @@ PUSHED = (
     "training.png",
     "language_model/*",
 )
-KEPT = ("[!l]*/*", "l[!a]*/*")  # checkpoints and logs lie in folders, and so does a language model
+NOT_PUSHED = ("[!l]*/*", "l[!a]*/*")  # for patterns match in folders, too: all but language_model
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Destination:
         if self.revision:
             words += ["--revision", self.revision]
         words += [word for pattern in PUSHED for word in ("--include", pattern)]
-        words += [word for pattern in KEPT for word in ("--exclude", pattern)]
+        words += [word for pattern in NOT_PUSHED for word in ("--exclude", pattern)]
         return shlex.join(words)
 
 
@@ -132,7 +132,7 @@ def push(folder: Path, where: Destination) -> str:
             folder_path=folder,
             revision=where.revision,
             allow_patterns=list(PUSHED),
-            ignore_patterns=list(KEPT),
+            ignore_patterns=list(NOT_PUSHED),
             commit_message="Fine-tuned with asr-core",
         )
     except Exception as error:  # transport errors are not of the Hub's own family
@@ -148,7 +148,7 @@ def files(folder: Path) -> list[str]:
     from huggingface_hub.utils import filter_repo_objects
 
     names = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
-    patterns = {"allow_patterns": list(PUSHED), "ignore_patterns": list(KEPT)}
+    patterns = {"allow_patterns": list(PUSHED), "ignore_patterns": list(NOT_PUSHED)}
     return list(filter_repo_objects(names, **patterns))
 
 
