@@ -122,7 +122,7 @@ def load_model(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"'{options.model}' cannot be loaded: {first_line(error)}") from error
     if fresh:
-        head = getattr(model, "lm_head", None) or model.ctc_head
+        head = _head(model)
         # `_init_weights` leaves alone what was loaded, also for other characters.
         torch.nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
         torch.nn.init.zeros_(head.bias)
@@ -158,17 +158,21 @@ def configure(config: PreTrainedConfig, options: Options, processor: ProcessorMi
 
 def freeze(model: PreTrainedModel, what: str) -> None:
     """Leave a part of it as it is: "feature_encoder", "base" (all but the head) or "none"."""
-    if what == "none":
-        return
-    names = {
-        "feature_encoder": ("freeze_feature_encoder", "freeze_feature_extractor"),
-        "base": ("freeze_base_model",),
-    }[what]
-    known = next((getattr(model, name) for name in names if hasattr(model, name)), None)
-    if known is None:
-        log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
-    else:
-        known()
+    if what == "base":
+        model.requires_grad_(False)
+        _head(model).requires_grad_(True)
+    elif what == "feature_encoder":
+        names = ("freeze_feature_encoder", "freeze_feature_extractor")
+        known = next((getattr(model, name) for name in names if hasattr(model, name)), None)
+        if known is None:
+            log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
+        else:
+            known()
+
+
+def _head(model: PreTrainedModel) -> torch.nn.Module:
+    """What makes characters of frames: a layer that Parakeet and its kind call otherwise."""
+    return getattr(model, "lm_head", None) or model.ctc_head
 
 
 def shortest(config: PreTrainedConfig, processor: ProcessorMixin) -> float:
