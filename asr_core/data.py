@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from asr_core import audio
 from asr_core.errors import DataError, first_line
 from asr_core.tables import SAMPLE as SAMPLE
 from asr_core.tables import SAMPLE_FOLDER as SAMPLE_FOLDER
-from asr_core.tables import TEST_SPLITS, find, refuse_joined
+from asr_core.tables import TEST_SPLITS, UNCLOSED, find, refuse_joined
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -115,7 +116,7 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
 
     sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
     words = _column(rows, name, "transcripts", columns.text, TEXT_COLUMNS, "--text_column")
-    speaker = next((c for c in SPEAKER_COLUMNS if c in rows.column_names), None)
+    speaker = _first(rows, SPEAKER_COLUMNS)
     chosen, there = [c for c in (sound, words, speaker) if c], ", ".join(rows.column_names)
     rows = rows.select_columns(chosen)
     for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):
@@ -168,9 +169,7 @@ def _spelt_out(rows: Dataset) -> Dataset:
 def _column(
     rows: Dataset, name: str, what: str, asked: str | None, usual: tuple[str, ...], flag: str
 ) -> str:
-    found = asked if asked in rows.column_names else None
-    if asked is None:
-        found = next((c for c in usual if c in rows.column_names), None)
+    found = _first(rows, usual if asked is None else (asked, asked.strip().lower()))
     if found is None:
         wanted = f"'{asked}'" if asked else f"one of {', '.join(usual)}"
         raise DataError(
@@ -180,15 +179,23 @@ def _column(
     return found
 
 
+def _first(rows: Dataset, names: Iterable[str]) -> str | None:
+    """The column of the first of `names`, also as a spreadsheet has it: "File_Name", "text "."""
+    there = {column.strip().lower(): column for column in reversed(rows.column_names)}
+    there |= {column: column for column in rows.column_names}
+    return next((there[name] for name in names if name in there), None)
+
+
 def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
     path = row["audio"]
     return {"audio": {"bytes": None, "path": str(_find(start, path)) if path else ""}}
 
 
 def _find(start: Path, path: str) -> Path:
-    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders, and in
-    `clips`, where Common Voice has them."""
-    written = (path, path.replace("\\", "/"), f"clips/{path}")
+    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders, with
+    spaces around it, and in `clips`, where Common Voice has them."""
+    bare = path.strip()
+    written = (path, bare, bare.replace("\\", "/"), f"clips/{bare}")
     spellings = [*written, *(normalize(form, each) for form in ("NFC", "NFD") for each in written)]
     return next((start / name for name in spellings if _is_there(start / name)), start / path)
 
@@ -238,6 +245,8 @@ def _why(name: str, config: str | None, split: str, error: Exception) -> str:
             f"{name} has {columns[3]} columns in line {columns[2]} but names {columns[1]}: put "
             'transcripts with commas in quotes ("like, so").'
         )
+    if quote := re.search(r"EOF inside string starting at row (\d+)", said):
+        return f"{name} has all rows from number {quote[1]} on in one: {UNCLOSED}"
     from datasets.exceptions import DatasetNotFoundError
 
     if isinstance(error, DatasetNotFoundError):

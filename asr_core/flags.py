@@ -247,11 +247,12 @@ def _given(argv: Sequence[str], name: str, default: str) -> str:
 
 
 def _preset(argv: Sequence[str], name: str) -> dict[str, Any]:
-    """The values of a preset; a configuration goes with its own dataset and with no other."""
+    """The values of a preset; a configuration and a part go with its own dataset and no other."""
     values = PRESETS[name]
     if _given(argv, "dataset", values["dataset"]) == values["dataset"]:
         return values
-    return {key: value for key, value in values.items() if key != "dataset_config"}
+    own = ("dataset_config", "train_split")
+    return {key: value for key, value in values.items() if key not in own}
 
 
 def _machine(argv: Sequence[str]) -> dict[str, Any]:

@@ -37,21 +37,35 @@ def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[Proces
     """
     where = models.locate(options.model)
     if options.vocabulary != "data":
+        why = "there is none"
         try:
             processor = AutoProcessor.from_pretrained(where, trust_remote_code=False)
+            tokenizer = getattr(processor, "tokenizer", None)
+            if tokenizer is not None:
+                tokenizer("a")  # one of phonemes finds only now what it lacks
+        except ImportError as error:
+            raise ModelError(
+                f"'{options.model}' writes phonemes and needs more than is installed "
+                f"({first_line(error)}): add --vocabulary data, and it learns letters."
+            ) from error
         except (OSError, ValueError, TypeError) as error:
             if "trust_remote_code" in str(error):
                 raise ModelError(
                     f"'{options.model}' wants its author's code to be run, which is never done "
                     "here: choose another model."
                 ) from error
-            if options.vocabulary == "model":
-                raise ModelError(f"'{options.model}' has no tokenizer: {error}") from error
-            log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
+            why = first_line(error)
         else:
-            if getattr(processor, "tokenizer", None) is not None:
-                _check_spelling(options, text.Spelling.of(processor.tokenizer))
+            if tokenizer is not None:
+                _check_spelling(options, text.Spelling.of(tokenizer))
                 return processor, False
+        # A trained head is not to be lost for want of a file.
+        if options.vocabulary == "model" or _is_trained(models.load_config(options.model)):
+            raise ModelError(
+                f"The tokenizer of '{options.model}' cannot be read ({why}): fetch it again, or "
+                "add --vocabulary data."
+            )
+        log.info("%s has no tokenizer: the vocabulary is made from the data", options.model)
     return new_processor(options, transcripts, where), True
 
 
@@ -105,8 +119,11 @@ def load_model(
     """
     config = models.load_config(options.model)
     where = config.name_or_path  # as `models.locate` found it
-    trained = any(str(made).endswith("CTC") for made in config.architectures or [])
-    fresh = new_vocabulary or not trained or _widest(processor.tokenizer) >= config.vocab_size
+    fresh = (
+        new_vocabulary
+        or not _is_trained(config)
+        or _widest(processor.tokenizer) >= config.vocab_size
+    )
     configure(config, options, processor)
     if fresh:
         config.vocab_size = len(processor.tokenizer)
@@ -122,12 +139,17 @@ def load_model(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"'{options.model}' cannot be loaded: {first_line(error)}") from error
     if fresh:
-        head = getattr(model, "lm_head", None) or model.ctc_head
         # `_init_weights` leaves alone what was loaded, also for other characters.
-        torch.nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
-        torch.nn.init.zeros_(head.bias)
+        spread = getattr(config, "initializer_range", 0.02)
+        torch.nn.init.normal_(head(model).weight, std=spread)
+        torch.nn.init.zeros_(head(model).bias)
     freeze(model, options.freeze)
     return model, fresh
+
+
+def _is_trained(config: PreTrainedConfig) -> bool:
+    """Whether a model comes with a CTC head."""
+    return any(str(made).endswith("CTC") for made in config.architectures or [])
 
 
 def _widest(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -158,17 +180,21 @@ def configure(config: PreTrainedConfig, options: Options, processor: ProcessorMi
 
 def freeze(model: PreTrainedModel, what: str) -> None:
     """Leave a part of it as it is: "feature_encoder", "base" (all but the head) or "none"."""
-    if what == "none":
-        return
-    names = {
-        "feature_encoder": ("freeze_feature_encoder", "freeze_feature_extractor"),
-        "base": ("freeze_base_model",),
-    }[what]
-    known = next((getattr(model, name) for name in names if hasattr(model, name)), None)
-    if known is None:
-        log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
-    else:
-        known()
+    if what == "base":
+        model.requires_grad_(False)
+        head(model).requires_grad_(True)
+    elif what == "feature_encoder":
+        names = ("freeze_feature_encoder", "freeze_feature_extractor")
+        known = next((getattr(model, name) for name in names if hasattr(model, name)), None)
+        if known is None:
+            log.info("%s has no %s to freeze: all of it learns", type(model).__name__, what)
+        else:
+            known()
+
+
+def head(model: PreTrainedModel) -> torch.nn.Module:
+    """What makes characters of frames: a layer that Parakeet and its kind call otherwise."""
+    return getattr(model, "lm_head", None) or model.ctc_head
 
 
 def shortest(config: PreTrainedConfig, processor: ProcessorMixin) -> float:

@@ -35,6 +35,10 @@ JOINED = (
     + r")\"?(?:[\t,;\r\n]|$)"
 )
 SAVED = "state.json"  # beside what `save_to_disk` wrote, with the names of its files
+UNCLOSED = (
+    'a quote there is opened and not closed. Leave it out, or write "" for it in a cell that is in '
+    "quotes."
+)
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")  # that a folder's parts may be given by
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")  # "train-00000-of-00002.parquet", as the Hub writes them
 
@@ -104,10 +108,7 @@ def refuse_joined(rows: Dataset, name: str) -> None:
         values = rows.data.table[column].cast("string")
         joined = pyarrow.compute.match_substring_regex(values, JOINED)
         if found := values.filter(joined)[:1].to_pylist():
-            raise DataError(
-                f"{name} has rows in a transcript, {found[0][:60]!r}: a quote there is opened and "
-                'not closed. Leave it out, or write "" for it in a cell that is in quotes.'
-            )
+            raise DataError(f"{name} has rows in a transcript, {found[0][:60]!r}: {UNCLOSED}")
 
 
 def find(name: str) -> Tables | None:

@@ -29,6 +29,8 @@ SELECTORS = dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x2
 # The vowel of Thai and Lao that NFKC takes apart, though everybody writes it as one character.
 AM = {"\u0e4d\u0e32": "\u0e33", "\u0ecd\u0eb2": "\u0eb3"}
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")  # <pad> is CTC's blank, in column 0
+# In a transcript, where a tokenizer would take them for those, in capitals when all is lowered.
+_SPECIAL = re.compile("|".join(SPECIAL), re.IGNORECASE)
 DELIMITER = "|"  # stands for the space between words
 
 _HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
@@ -156,6 +158,7 @@ def normalize(text: str, spelling: Spelling) -> str:
     for apart, vowel in AM.items():
         text = text.replace(apart, vowel)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf" or c == ZERO_WIDTH_SPACE)
+    text = _SPECIAL.sub(" ", text)
     if spelling.punctuation == "remove":
         text = APART.sub(" ", INSIDE.sub("", text))
         text = "".join(

@@ -25,14 +25,14 @@ from transformers import (
     TrainingArguments,
 )
 
-from asr_core import augmentation, metrics, models, pictures, preparation, text
+from asr_core import augmentation, metrics, models, pictures, preparation, pretrained, text
 from asr_core.collator import IGNORED, DataCollatorCTCWithPadding
 from asr_core.errors import ModelError, OptionError, first_line
 from asr_core.evaluation import Evaluation, evaluate
 from asr_core.files import share_weights
 from asr_core.flags import Options
 from asr_core.resuming import last_checkpoint
-from asr_core.watch import Diary, Interruption, Patience, Watch
+from asr_core.watch import Diary, Interruption, Patience, Watch, diverged
 
 UNSPELT = "\ufffd"  # a character of a transcript that has no token, where it is measured
 
@@ -91,8 +91,23 @@ class CTCTrainer(Trainer):
         self.train_collator = train_collator
         self.batch_samples = batch_samples
         self.batches: DurationBatches | None = None
+        self.done = 0  # steps of the checkpoint that it goes on from
         self.watch = watch
         self.add_callback(watch)
+
+    def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader) -> tuple:
+        """No epoch where all steps are done: the Trainer would take one more to see that.
+
+        It finds the weights that were best, all the same.
+        """
+        epochs, *rest, steps = super().set_initial_training_values(args, dataloader)
+        if self.done and self.done >= steps:
+            log.info(
+                "%s is finished already: raise --num_train_epochs or --max_steps to go on.",
+                args.output_dir,
+            )
+            epochs = 0
+        return epochs, *rest, steps
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -257,8 +272,13 @@ def run(trainer: CTCTrainer, checkpoint: Path | None) -> None:
             f"{first_line(error)}"
         ) from error
     trainer.optimizer = trainer.lr_scheduler = None  # the real ones are made for all steps
+    if checkpoint:
+        trainer.done = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
     with _writing(Path(trainer.args.output_dir), "Training stopped"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    # What was never evaluated may have diverged without a word.
+    if not all(torch.isfinite(each).all() for each in pretrained.head(trainer.model).parameters()):
+        raise diverged(trainer.state.global_step, trainer.args.learning_rate)
 
 
 @contextmanager

@@ -88,11 +88,7 @@ class Watch(TrainerCallback):
     def on_evaluate(self, args, state, control, metrics=None, **_):
         self._since = time.monotonic()
         if not math.isfinite((metrics or {}).get("eval_loss", 0.0)):
-            raise ModelError(
-                f"The training diverged: at step {state.global_step} the loss is not a number. "
-                f"Start again with a lower --learning_rate (now {args.learning_rate:g}) and "
-                "another --output_dir."
-            )
+            raise diverged(state.global_step, args.learning_rate)
         empty = (metrics or {}).get("eval_empty_hypotheses", 0.0)
         # Every training from a fresh head begins blank; past the warm-up it should not be.
         warm = state.global_step > args.get_warmup_steps(state.max_steps)
@@ -108,8 +104,16 @@ class Watch(TrainerCallback):
     def _left(self, state) -> str:
         began, step = self._began
         seconds = (time.monotonic() - began) / max(1, state.global_step - step)
-        minutes, seconds = divmod(round(seconds * (state.max_steps - state.global_step)), 60)
+        steps = max(0, state.max_steps - state.global_step)  # a run may be resumed with fewer
+        minutes, seconds = divmod(round(seconds * steps), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def diverged(step: int, rate: float) -> ModelError:
+    return ModelError(
+        f"The training diverged: at step {step} the loss is not a number. Start again with a lower "
+        f"--learning_rate (now {rate:g}) and another --output_dir."
+    )
 
 
 def _change(rate: float) -> str:

@@ -131,6 +131,17 @@ def test_names_that_a_mac_wrote_are_found_by_those_that_windows_wrote(tmp_path):
     assert Path(data.row_source(row)).exists()
 
 
+@pytest.mark.parametrize("header", ["File_Name,Text,Speaker", "file_name ,text , speaker_id "])
+def test_names_of_columns_may_have_capitals_and_spaces(tmp_path, header):
+    recordings.clips(tmp_path)
+    (tmp_path / "metadata.csv").write_text(f"{header}\na.wav ,hello,me\n")
+    (row,) = data.load(str(tmp_path))
+    assert (row["transcription"], row["speaker"]) == ("hello", "me")
+    assert Path(data.row_source(row)).is_file()
+    (row,) = data.load(str(tmp_path), columns=data.Columns(text="Text"))
+    assert row["transcription"] == "hello"
+
+
 def test_recordings_may_be_plain_bytes(tmp_path):
     sound = recordings.sound(1.0)
     plain = {"audio": [sound], "text": ["yes"]}
@@ -170,6 +181,14 @@ def test_a_quote_that_is_not_closed_does_not_swallow_rows(tmp_path, name):
     path.write_text("\n".join(row.format(separator) for row in rows))
     with pytest.raises(DataError, match=r"has rows in a transcript, 'hello.n2.{1,2}b.mp3"):
         data.load(str(path))
+
+
+def test_a_quote_that_is_never_closed_is_told_with_its_row(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('path,sentence\na.wav,yes\nb.wav,"no\nc.wav,well\n')
+    assert "has all rows from number 2 on in one: a quote there is opened" in said(
+        data.load, str(path)
+    )
 
 
 def test_recordings_of_common_voice_are_found(tmp_path):

@@ -34,6 +34,15 @@ def test_a_configuration_of_a_presets_dataset_is_not_one_of_another():
     assert configuration("--dataset=my/recordings", "--dataset-config", "ko-KR") == "ko-KR"
 
 
+def test_the_guides_first_rows_are_not_all_that_another_dataset_is_learnt_from():
+    def part(*flags: str) -> str:
+        return parse(["--preset", "guide", *flags])[0].train_split
+
+    assert part() == "train[:100]"
+    assert part("--dataset", "my/recordings") == "train"
+    assert part("--dataset", "my/recordings", "--train_split", "train[:9]") == "train[:9]"
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_parsed(name):
     options, _ = parse(["--preset", name])

@@ -116,6 +116,30 @@ def test_a_model_that_was_cut_short_is_told_in_a_sentence(tmp_path, broken):
         train.main([*flags.split(), "--vocabulary", "data"])
 
 
+@pytest.mark.parametrize("vocabulary", [b'{"<pad>": 0, "a"', None])
+def test_a_trained_head_is_not_given_up_where_its_tokenizer_cannot_be_read(tmp_path, vocabulary):
+    folder = tiny.wav2vec2(tmp_path)
+    for path in folder.glob("*token*.json"):
+        path.unlink()
+    (folder / "vocab.json").unlink()
+    if vocabulary:
+        (folder / "vocab.json").write_bytes(vocabulary)
+    options, _ = parse(["--model", str(folder)])
+    with pytest.raises(ModelError, match=r"tokenizer of .*: fetch it again, or add --vocabulary"):
+        pretrained.load_processor(options, ["HELLO"])
+    options, _ = parse(["--model", str(folder), "--vocabulary", "data"])
+    assert pretrained.load_processor(options, ["HELLO"])[1]
+
+
+def test_a_model_of_phonemes_is_told_to_learn_letters(tmp_path):
+    folder = tiny.wav2vec2(tmp_path)
+    settings = {"tokenizer_class": "Wav2Vec2PhonemeCTCTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    options, _ = parse(["--model", str(folder)])
+    with pytest.raises(ModelError, match=r"phonemes .* requires the phonemizer.*: add --vocabul"):
+        pretrained.load_processor(options, ["HELLO"])
+
+
 @pytest.mark.parametrize("adapter", [False, True])
 def test_what_is_shorter_than_a_mask_is_left_out(adapter, tmp_path):
     folder = tiny.wav2vec2(tmp_path / "m", "layer", add_adapter=adapter, output_hidden_size=32)

@@ -114,6 +114,13 @@ def test_training_takes_no_more_cores_than_a_container_may_use(two_cores_of_four
     assert torch.get_num_threads() == 2
 
 
+def test_a_training_that_diverged_unmeasured_is_not_saved(tmp_path):
+    folder = tiny.wav2vec2(tmp_path / "model")
+    flags = "--max_steps 2 --learning_rate 1e30 --warmup_steps 0 --eval_strategy no"
+    with pytest.raises(ModelError, match=r"The training diverged: at step 2 .*\(now 1e\+30\)"):
+        run(folder, tmp_path / "out", *flags.split())
+
+
 STUCK = "--max_steps 2 --warmup_steps 0 --learning_rate 1e-8 --eval_strategy steps --eval_steps 1"
 
 

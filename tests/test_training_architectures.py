@@ -110,6 +110,16 @@ def _frames_of_padding_say_nothing(trainer: training.CTCTrainer) -> None:
         assert set(row[count:]) <= {IGNORED}
 
 
+@pytest.mark.parametrize("kind", ["wav2vec2", "wav2vec2-bert", "parakeet_ctc"])
+def test_of_a_frozen_base_the_head_alone_learns(kind):
+    from transformers import AutoModelForCTC
+
+    model = AutoModelForCTC.from_config(config(kind))
+    pretrained.freeze(model, "base")
+    learns = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert learns == {"ctc_head" if kind == "parakeet_ctc" else "lm_head"}
+
+
 def test_a_model_that_is_not_ctc_is_named(tmp_path):
     from transformers import WhisperConfig
 

@@ -122,6 +122,18 @@ def test_asked_to_stop_saves_measures_and_can_go_on(model, tmp_path, caplog):
     assert "step 24/24" in caplog.text
 
 
+def test_what_is_finished_learns_no_more_and_is_saved_as_it_was(model, tmp_path, caplog):
+    few = [*flags(model, tmp_path), "--max_steps", "5"]  # in the midst of an epoch
+    assert train.main(few) == 0
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").unlink()
+    with caplog.at_level("INFO"):
+        assert not learn(*few, "--resume")
+    assert f"{tmp_path} is finished already: raise --num_train_epochs or" in caplog.text
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+    assert not (tmp_path / "checkpoint-6").exists()
+
+
 def test_full_disk_is_one_sentence_and_earlier_work_stays(model, tmp_path):
     folder = tmp_path / "full"
     size = (model / "model.safetensors").stat().st_size

@@ -91,6 +91,9 @@ def test_pace_and_time_left_of_a_run_that_goes_on_are_those_since_then(monkeypat
         seen.on_save(None, state, None)  # is not what is waited for
     seen.on_log(None, state, None, {"loss": 1.0})
     assert "step 22/40  loss 1.000  on the test part  1:16:12 left" in caplog.text
+    state.max_steps = 20  # as where it is resumed with fewer
+    seen.on_log(None, state, None, {"loss": 1.0})
+    assert "step 22/20  loss 1.000  on the test part  0:00:00 left" in caplog.text
 
 
 def test_the_diary_is_of_one_run_and_goes_on_with_it(tmp_path):
