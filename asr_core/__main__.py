@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from asr_core.audio import Source
     from asr_core.recognizer import Recognizer
     from asr_core.transcript import Transcript
+
+STOPPED = 130  # 128 + SIGINT
 
 log = logging.getLogger("asr_core")
 
@@ -61,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
 
 
 # --- transcribe ---
@@ -396,4 +399,9 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == STOPPED:  # now: a thread may read from a pipe to which nobody writes
+        with suppress(OSError):  # nobody reads on, either
+            sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

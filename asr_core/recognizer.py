@@ -204,18 +204,18 @@ class Recognizer:
         """The results in order, of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
         count, room = self._turns.callers, Semaphore(min(LONG_ABREAST, self._turns.early))
-        with ThreadPoolExecutor(count) as workers:
-            begun: deque[Future] = deque()
-            try:
-                for source in sources:
-                    begun.append(workers.submit(self._attempt, source, stopped, room))
-                    while begun and (len(begun) > count or begun[0].done()):
-                        yield begun.popleft().result()
-                while begun:
+        workers = ThreadPoolExecutor(count)
+        begun: deque[Future] = deque()
+        try:
+            for source in sources:
+                begun.append(workers.submit(self._attempt, source, stopped, room))
+                while begun and (len(begun) > count or begun[0].done()):
                     yield begun.popleft().result()
-            finally:
-                stopped.set()
-                workers.shutdown(cancel_futures=True)
+            while begun:
+                yield begun.popleft().result()
+        finally:  # who gives up does not wait, either: of a pipe there may never come more
+            stopped.set()
+            workers.shutdown(wait=False, cancel_futures=True)
 
     def live(self) -> LiveSession:
         """A session that is fed from a microphone and answers with captions."""

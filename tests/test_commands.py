@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -282,6 +284,27 @@ def test_who_reads_no_further_ends_a_command_quietly(model, folder):
     os.close(writes)
     assert ended.returncode == 141
     assert "rror" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_a_pipe_to_which_nobody_writes_is_left_at_once(model, folder):
+    with subprocess.Popen(
+        [sys.executable, "-m", "asr_core", "transcribe", "-", "--model", model],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as command:
+        command.stdin.write((folder / "a.wav").read_bytes()[:2000])
+        command.stdin.flush()
+        command.stderr.readline()  # the model is there
+        time.sleep(1)
+        command.send_signal(signal.SIGINT)
+        try:
+            assert command.wait(10) == 130
+        finally:
+            command.kill()
+        assert command.stderr.read() == b"Stopped.\n"
 
 
 @pytest.mark.parametrize(
