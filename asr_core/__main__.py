@@ -24,6 +24,7 @@ from asr_core.errors import (
     OptionError,
     at_least_one,
     printable,
+    readable,
     reason,
     sentence,
 )
@@ -114,10 +115,10 @@ def _transcribe(options: argparse.Namespace) -> int:
     kept = 0 if options.overwrite else states[archive.State.DONE]
     unread = _tell_unread(jobs, told=set())
     if not count and options.part != (1, 1) and _any(options):
-        log.info("There are no recordings in that part of %s.", options.files[0])
+        log.info("There are no recordings in that part of %s.", printable(options.files[0]))
         return 1 if unread else 0
     if not count:
-        raise OptionError(f"There are no recordings in {options.files[0]}.")
+        raise OptionError(f"There are no recordings in {printable(options.files[0])}.")
     if kept:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
@@ -144,7 +145,7 @@ def _any(options: argparse.Namespace) -> bool:
     """Whether there is anything in any part. Raises OptionError where a path is wrong."""
     for path in options.files:
         if path != "-" and not Path(path).exists():
-            raise OptionError(f"{path} does not exist: check the path.")
+            raise OptionError(f"{printable(path)} does not exist: check the path.")
     return any(True for _ in archive.Jobs(options.files, options.output_dir, options.format))
 
 
@@ -152,7 +153,7 @@ def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
     """Name the folders that could not be read, but for those that were `told`; all of them."""
     for folder, why in jobs.unread.items():
         if folder not in told:
-            log.warning("asr_core transcribe: %s cannot be read: %s.", folder, why)
+            log.warning("asr_core transcribe: %s cannot be read: %s.", printable(folder), why)
     return set(jobs.unread)
 
 
@@ -230,11 +231,10 @@ def _written(
     failed = isinstance(result, AsrError)
     if not _several(options):
         return None if failed else subtitles.render(result, options.format)
-    path = printable(job.source)
     if options.format == "json":
         about = {"error": str(result)} if failed else result.to_dict()
-        return json.dumps({"path": path, **about}, ensure_ascii=False)
-    return None if failed else f"{path}: {result.text}"
+        return json.dumps({"path": readable(job.source), **about}, ensure_ascii=False)
+    return None if failed else f"{printable(job.source)}: {result.text}"
 
 
 def _deliver(job: archive.Job, written: str, changed: int, quiet: bool) -> None:

@@ -107,10 +107,10 @@ class Jobs(Iterable[Job]):
             raise OptionError("A recording has no name: see what the shell made of the command.")
         folders = [path for path in paths if Path(path).is_dir()]
         if folders and len(paths) > 1:
-            raise OptionError(f"{folders[0]} is a folder: transcribe it by itself.")
+            raise OptionError(f"{printable(folders[0])} is a folder: transcribe it by itself.")
         if folders and output is None:
             raise OptionError(
-                f"{folders[0]} is a folder: --output_dir is needed for its transcripts."
+                f"{printable(folders[0])} is a folder: --output_dir is needed for its transcripts."
             )
         self.folder = Path(folders[0]) if folders else None
         self.files = [] if folders else _of_files(paths, output, ending)
@@ -148,7 +148,9 @@ class Jobs(Iterable[Job]):
 
     def _pass_over(self, error: OSError) -> None:
         if Path(error.filename) == self.folder:
-            raise OptionError(f"{self.folder} cannot be read: {reason(error)}.") from error
+            raise OptionError(
+                f"{printable(self.folder)} cannot be read: {reason(error)}."
+            ) from error
         self.unread[str(error.filename)] = reason(error)
 
 
@@ -158,7 +160,7 @@ def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Jo
     names = [Path(file).name for file in files]
     ((most, times),) = Counter(name.casefold() for name in names).most_common(1)
     if times > 1:
-        raise OptionError(f"Two recordings are named {most}: transcribe them apart.")
+        raise OptionError(f"Two recordings are named {printable(most)}: transcribe them apart.")
     kept = short_names(names)
     return [
         Job(file, folder / f"{kept[name]}.{ending}", file)

@@ -97,6 +97,23 @@ def test_what_is_printed_of_several_files_can_be_told_apart(run, monkeypatch):
     assert objects[2]["error"] == "broken.wav is not audio."
 
 
+def test_a_name_of_two_lines_is_printed_on_one(run, monkeypatch):
+    class Ear:
+        def transcribe_many(self, sources, return_errors):
+            for source in sources:
+                yield Transcript((Word("HELLO", 0.0, 0.5, 1.0),), 1.0, source)
+
+    monkeypatch.setattr(commands, "_recognizer", lambda options, model: Ear())
+    files = ["a\nb.wav: \x1b[2Jmine\u2028.wav", "회의 록.wav"]
+    _, out, _ = run("transcribe", *files)
+    assert out == "a\\nb.wav: \\x1b[2Jmine\\u2028.wav: HELLO\n회의 록.wav: HELLO\n"
+    _, out, _ = run("transcribe", *files, "--format", "json")
+    assert [json.loads(line)["path"] for line in out.split("\n")[:-1]] == files
+    assert complaint(run("transcribe", files[0], ROOT / "tests")[2]).endswith("by itself.")
+    errors = run("transcribe", "--output_dir", "out", "a/c\nd.wav", "b/c\nd.wav")[2]
+    assert "named c\\nd.wav: " in complaint(errors)
+
+
 def test_where_there_is_no_standard_input_it_is_told(run, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     status, printed, errors = run("transcribe", "-")
