@@ -12,6 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from asr_core.errors import (
     OptionError,
     at_least_one,
     printable,
+    readable,
     reason,
     sentence,
 )
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from asr_core.audio import Source
     from asr_core.recognizer import Recognizer
     from asr_core.transcript import Transcript
+
+STOPPED = 130  # 128 + SIGINT
 
 log = logging.getLogger("asr_core")
 
@@ -61,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
 
 
 # --- transcribe ---
@@ -76,9 +80,9 @@ def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir",
         type=Path,
-        help="write FILE's name with the format's ending there; what is there already is kept. "
-        "Without it, one is printed; of several, each line begins with the name (txt) or is an "
-        "object with the path (json)",
+        help="write FILE's name with the format's ending there; what is there already is kept, "
+        "unless its recording is newer. Without it, one is printed; of several, each line begins "
+        "with the name (txt) or is an object with the path (json)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="write anew what is in --output_dir already"
@@ -106,32 +110,34 @@ def _transcribe(options: argparse.Namespace) -> int:
             f"{len(options.files)} files would be one wrong {options.format} file: give "
             "--output_dir, or --format txt or json."
         )
-    kept = Counter(job.done and not options.overwrite for job in jobs)
+    states = Counter(job.state for job in jobs)
+    count = states.total()
+    kept = 0 if options.overwrite else states[archive.State.DONE]
     unread = _tell_unread(jobs, told=set())
-    if not kept and options.part != (1, 1) and _any(options):
-        log.info("There are no recordings in that part of %s.", options.files[0])
+    if not count and options.part != (1, 1) and _any(options):
+        log.info("There are no recordings in that part of %s.", printable(options.files[0]))
         return 1 if unread else 0
-    if not kept:
-        raise OptionError(f"There are no recordings in {options.files[0]}.")
-    if kept[True]:
+    if not count:
+        raise OptionError(f"There are no recordings in {printable(options.files[0])}.")
+    if kept:
         log.info(
-            "%d of %d transcripts are there already; --overwrite writes them anew.",
-            kept[True],
-            kept.total(),
+            "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
         )
-    if kept[True] and "-" in options.files:
+    if (old := states[archive.State.OLD]) and not options.overwrite:
+        log.info("%d of %d transcripts are older than their recordings: made again.", old, count)
+    if kept and "-" in options.files:
         raise OptionError(
             f"{options.output_dir} holds a transcript of standard input already, maybe of another: "
             "move it, or add --overwrite."
         )
     seen = failures = 0
-    if kept[False]:
-        seen, failures = _transcribe_jobs(jobs, kept[False], options)
+    if todo := count - kept:
+        seen, failures = _transcribe_jobs(jobs, todo, options)
     unread = _tell_unread(jobs, told=unread)  # a disk may go away meanwhile
     if failures and options.output_dir:
-        log.info("%d of %d could not be transcribed.", failures, kept[False])
-    if gone := max(0, kept.total() - seen) if kept[False] else 0:
-        log.warning("asr_core transcribe: %d of %d were no longer there.", gone, kept[False])
+        log.info("%d of %d could not be transcribed.", failures, todo)
+    if gone := max(0, count - seen) if todo else 0:
+        log.warning("asr_core transcribe: %d of %d were no longer there.", gone, todo)
     return 1 if failures or unread or gone else 0
 
 
@@ -139,7 +145,7 @@ def _any(options: argparse.Namespace) -> bool:
     """Whether there is anything in any part. Raises OptionError where a path is wrong."""
     for path in options.files:
         if path != "-" and not Path(path).exists():
-            raise OptionError(f"{path} does not exist: check the path.")
+            raise OptionError(f"{printable(path)} does not exist: check the path.")
     return any(True for _ in archive.Jobs(options.files, options.output_dir, options.format))
 
 
@@ -147,7 +153,7 @@ def _tell_unread(jobs: archive.Jobs, told: set[str]) -> set[str]:
     """Name the folders that could not be read, but for those that were `told`; all of them."""
     for folder, why in jobs.unread.items():
         if folder not in told:
-            log.warning("asr_core transcribe: %s cannot be read: %s.", folder, why)
+            log.warning("asr_core transcribe: %s cannot be read: %s.", printable(folder), why)
     return set(jobs.unread)
 
 
@@ -161,17 +167,23 @@ def _transcribe_jobs(
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     seen = Counter(all=0)
-    todo, sources = itertools.tee(_left(jobs, options.overwrite, seen))
-    results = recognizer.transcribe_many(map(_source, sources), return_errors=True)
+    left = ((job, job.look()) for job in _left(jobs, options.overwrite, seen))
+    todo, sources = itertools.tee(left)
+    results = recognizer.transcribe_many((_source(job) for job, _ in sources), return_errors=True)
     failures = 0
     with _progress(count, options) as bar:
-        for job, result in zip(todo, results, strict=True):
+        for (job, before), result in zip(todo, results, strict=True):
+            if job.look() not in (before, archive.NOTHING):
+                name = printable(Path(job.source).name)
+                result = AudioError(
+                    f"{name} is still being written: start again when it is complete."
+                )
             failed = isinstance(result, AsrError)
             complaints = [result] if failed else [*result.warnings]
             written = _written(job, result, options)
             if written is not None:
                 try:
-                    _deliver(job, written, quiet=not bar.disable)
+                    _deliver(job, written, changed=before[1], quiet=not bar.disable)
                 except DataError as error:
                     failed = True
                     complaints.append(error)
@@ -219,18 +231,17 @@ def _written(
     failed = isinstance(result, AsrError)
     if not _several(options):
         return None if failed else subtitles.render(result, options.format)
-    path = printable(job.source)
     if options.format == "json":
         about = {"error": str(result)} if failed else result.to_dict()
-        return json.dumps({"path": path, **about}, ensure_ascii=False)
-    return None if failed else f"{path}: {result.text}"
+        return json.dumps({"path": readable(job.source), **about}, ensure_ascii=False)
+    return None if failed else f"{printable(job.source)}: {result.text}"
 
 
-def _deliver(job: archive.Job, written: str, quiet: bool) -> None:
+def _deliver(job: archive.Job, written: str, changed: int, quiet: bool) -> None:
     if job.target is None:
         print(written, end="" if written.endswith("\n") else "\n", flush=True)
     else:
-        job.write(written)
+        job.write(written, changed)
         if not quiet:
             log.info("%s -> %s", printable(job.source), printable(job.target))
 
@@ -388,4 +399,9 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == STOPPED:  # now: a thread may read from a pipe to which nobody writes
+        with suppress(OSError):  # nobody reads on, either
+            sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

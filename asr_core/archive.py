@@ -3,7 +3,8 @@
     for job in Jobs(["talks"], Path("transcripts"), "srt"):   # talks/2024/first.mp3
         job.target                                            # transcripts/2024/first.srt
 
-A transcript that is there is not made again, so a run that ended early goes on where it was.
+A transcript that is there is not made again, so a run that ended early goes on where it was; but
+for a recording that has changed since, as one that was still being copied then.
 Folders are walked, never listed as a whole: a million files take no more memory than those of the
 largest folder.
 """
@@ -12,9 +13,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +36,16 @@ ENDINGS = frozenset(
 UNNAMEABLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM)
 
+NOTHING = (0, 0)  # of a file that is none
+
+
+class State(Enum):
+    """Of a transcript."""
+
+    MISSING = "missing"
+    OLD = "older than its recording"
+    DONE = "done"
+
 
 class Job(NamedTuple):
     """A recording, the file for its transcript (None where it is printed), and its name."""
@@ -41,15 +55,25 @@ class Job(NamedTuple):
     name: str  # in a folder, from there on
 
     @property
-    def done(self) -> bool:
-        try:
-            return self.target is not None and self.target.is_file()
-        except OSError:  # a name that is too long
-            return False
+    def state(self) -> State:
+        _, written = _look(self.target) if self.target else NOTHING
+        if not written:
+            return State.MISSING
+        _, changed = self.look()
+        return State.OLD if written < changed else State.DONE
 
-    def write(self, transcript: str) -> None:
+    @property
+    def done(self) -> bool:
+        return self.state is State.DONE
+
+    def look(self) -> tuple[int, int]:
+        """What shows whether the recording changes; `NOTHING` of what is no file, as a pipe is."""
+        return _look(Path(self.source))
+
+    def write(self, transcript: str, changed: int = 0) -> None:
         """As a whole or not at all, whenever the power fails.
 
+        It is made no older than its recording, which `changed` then (ns), as clocks differ.
         Raises DataError where only this one cannot be written, else OptionError.
         """
         try:
@@ -58,6 +82,9 @@ class Job(NamedTuple):
                 file.write(transcript)
                 file.flush()
                 os.fsync(file.fileno())
+                if os.fstat(file.fileno()).st_mtime_ns < changed:
+                    with suppress(OSError):
+                        os.utime(partial, ns=(changed, changed))
         except OSError as error:
             kind = DataError if error.errno in UNNAMEABLE + IN_THE_WAY else OptionError
             raise kind(f"{printable(self.target)} cannot be written: {reason(error)}.") from error
@@ -80,10 +107,10 @@ class Jobs(Iterable[Job]):
             raise OptionError("A recording has no name: see what the shell made of the command.")
         folders = [path for path in paths if Path(path).is_dir()]
         if folders and len(paths) > 1:
-            raise OptionError(f"{folders[0]} is a folder: transcribe it by itself.")
+            raise OptionError(f"{printable(folders[0])} is a folder: transcribe it by itself.")
         if folders and output is None:
             raise OptionError(
-                f"{folders[0]} is a folder: --output_dir is needed for its transcripts."
+                f"{printable(folders[0])} is a folder: --output_dir is needed for its transcripts."
             )
         self.folder = Path(folders[0]) if folders else None
         self.files = [] if folders else _of_files(paths, output, ending)
@@ -99,9 +126,14 @@ class Jobs(Iterable[Job]):
         seen = set()  # links may lead in circles
         for place, below, names in os.walk(self.folder, onerror=self._pass_over, followlinks=True):
             here = Path(place)
-            found = here.stat()
             # Hidden files are not for people: "._talk.mp3" on a Mac is no recording.
             below[:] = sorted(name for name in below if not name.startswith("."))
+            try:
+                found = here.stat()
+            except OSError as error:  # it went away meanwhile
+                self._pass_over(error)
+                below.clear()
+                continue
             if (found.st_dev, found.st_ino) in seen:
                 below.clear()
                 continue
@@ -116,8 +148,10 @@ class Jobs(Iterable[Job]):
 
     def _pass_over(self, error: OSError) -> None:
         if Path(error.filename) == self.folder:
-            raise OptionError(f"{self.folder} cannot be read: {reason(error)}.") from error
-        self.unread[error.filename] = reason(error)
+            raise OptionError(
+                f"{printable(self.folder)} cannot be read: {reason(error)}."
+            ) from error
+        self.unread[str(error.filename)] = reason(error)
 
 
 def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Job]:
@@ -126,7 +160,7 @@ def _of_files(files: Sequence[str], folder: Path | None, ending: str) -> list[Jo
     names = [Path(file).name for file in files]
     ((most, times),) = Counter(name.casefold() for name in names).most_common(1)
     if times > 1:
-        raise OptionError(f"Two recordings are named {most}: transcribe them apart.")
+        raise OptionError(f"Two recordings are named {printable(most)}: transcribe them apart.")
     kept = short_names(names)
     return [
         Job(file, folder / f"{kept[name]}.{ending}", file)
@@ -143,6 +177,16 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
         if not again:
             return kept
         kept.update(zip(again, again, strict=True))
+
+
+def _look(file: Path) -> tuple[int, int]:
+    """The size of a file, and when it changed (ns)."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):  # also of a name that is too long
+        return NOTHING
+    # Whoever set the clock to 1970, it is there.
+    return (found.st_size, found.st_mtime_ns or 1) if stat.S_ISREG(found.st_mode) else NOTHING
 
 
 def is_recording(name: str) -> bool:

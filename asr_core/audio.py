@@ -95,14 +95,18 @@ class Recording:
 
     def note(self, block: np.ndarray, rate: int) -> None:
         """Take account of a block that has come. Raises AudioError when it holds no numbers."""
+        self.peak = max(self.peak, self.loudest(block))
+        self.read += len(block) / rate
+
+    def loudest(self, block: np.ndarray) -> float:
+        """The loudest sample of a block. Raises AudioError when it holds no numbers."""
         low, high = (block.min(), block.max()) if len(block) else (0.0, 0.0)
         if not np.isfinite(low + high):  # NaN and infinity come through both
             raise AudioError(
                 f"{self.name} holds samples that are not numbers (NaN or infinity): "
                 "export it again from the program that made it."
             )
-        self.read += len(block) / rate
-        self.peak = max(self.peak, float(high), -float(low))
+        return max(float(high), -float(low))
 
     def close(self) -> None:
         """Judge the whole, now that all of it has come. Raises AudioError when it is too little."""

@@ -6,10 +6,21 @@ Everything here is shown to a person as it stands, by the page and by the comman
 from __future__ import annotations
 
 import os
+import re
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # and what else may end a line
 
 
 def printable(name: str | os.PathLike) -> str:
-    """A file's name as it can be written down anywhere, also one that is not in UTF-8."""
+    """A file's name as it can be written down anywhere, on one line: `readable` with escapes.
+
+    Line breaks and what else steers a terminal may be in names, too.
+    """
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], readable(name))
+
+
+def readable(name: str | os.PathLike) -> str:
+    """A file's name as text, also one that is not in UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asr_core.audio import Recording, checked, mono
+from asr_core.errors import AudioError
 from asr_core.recognizer import OVERLAP, WHOLE, WINDOW, summary
 from asr_core.resampling import Resampler
 from asr_core.transcript import Transcript, Word, joined
@@ -59,12 +60,14 @@ class LiveSession:
         # A file this short is heard in one piece, and so is this recording if it ends so soon.
         self._short: list[np.ndarray] = []
         self._new = np.zeros(0, np.float32)  # less than a step
+        self._ended = False
 
     def feed(self, samples: np.ndarray, rate: int) -> Caption:
         """Hear what comes next and say what is known so far.
 
         `samples` are PCM of any type, of shape (samples,) or (samples, channels), in pieces of any
-        length. Raises AudioError when they are not finite numbers, or `rate` is out of range.
+        length. Raises AudioError when they are not finite numbers, or `rate` is out of range:
+        they are left out then, and the next ones may be fed.
         """
         self._new = np.concatenate([self._new, self._hear(samples, rate)])
         # Whole steps only: what is heard must not depend on how the sound was cut into pieces.
@@ -77,6 +80,8 @@ class LiveSession:
 
     def finish(self) -> Transcript:
         """The whole, when the speaker has stopped. Raises AudioError when it is too little."""
+        self._go_on()
+        self._ended = True
         rest = self._resampler.finish()
         self._note(rest)
         self._recording.close()
@@ -89,15 +94,22 @@ class LiveSession:
         return summary(self._decoder.finish(), self._recording, complete=True)
 
     def _hear(self, samples: np.ndarray, rate: int) -> np.ndarray:
-        block = self._resampler.feed(mono(checked(rate, samples)), rate)
+        self._go_on()
+        block = mono(checked(rate, samples))
+        self._recording.loudest(block)  # now: the resampler would give all that follows what is NaN
+        block = self._resampler.feed(block, rate)
         self._note(block)
         return block
+
+    def _go_on(self) -> None:
+        if self._ended:
+            raise AudioError("This session has ended: begin another.")
 
     def _note(self, block: np.ndarray) -> None:
         self._recording.note(block, self._recognizer.rate)
         self._heard += len(block)
         if self._heard <= self._whole:
-            self._short.append(block)
+            self._short.append(block.copy())  # a microphone may use its buffer again
         else:
             self._short.clear()
 

@@ -33,7 +33,7 @@ from asr_core.language_model import find
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
-from asr_core.turns import Turns
+from asr_core.turns import Turns, submitted
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -204,18 +204,24 @@ class Recognizer:
         """The results in order, of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
         count, room = self._turns.callers, Semaphore(min(LONG_ABREAST, self._turns.early))
-        with ThreadPoolExecutor(count) as workers:
-            begun: deque[Future] = deque()
-            try:
-                for source in sources:
-                    begun.append(workers.submit(self._attempt, source, stopped, room))
-                    while begun and (len(begun) > count or begun[0].done()):
+        workers = ThreadPoolExecutor(count)
+        begun: deque[Future] = deque()
+        try:
+            for source in sources:
+                future = submitted(workers, self._attempt, source, stopped, room)
+                if not future:
+                    while begun:
                         yield begun.popleft().result()
-                while begun:
+                    yield self._attempt(source)
+                    continue
+                begun.append(future)
+                while begun and (len(begun) > count or begun[0].done()):
                     yield begun.popleft().result()
-            finally:
-                stopped.set()
-                workers.shutdown(cancel_futures=True)
+            while begun:
+                yield begun.popleft().result()
+        finally:  # who gives up does not wait, either: of a pipe there may never come more
+            stopped.set()
+            workers.shutdown(wait=False, cancel_futures=True)
 
     def live(self) -> LiveSession:
         """A session that is fed from a microphone and answers with captions."""

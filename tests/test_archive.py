@@ -102,13 +102,48 @@ def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
     own = talks.parent / "out/2024/talk.txt"
     own.parent.mkdir(parents=True)
     own.write_text("written by hand")
-    os.utime(own, (0, 0))  # long before the recording
     run()
     assert own.read_text() == "written by hand"
     status, errors = run("--overwrite")
     assert status == 0
     assert "already" not in errors
     assert own.read_text() != "written by hand"
+
+
+def test_a_recording_that_is_newer_than_its_transcript_is_transcribed_again(run, talks):
+    out = talks.parent / "out"
+    run()
+    (out / "first.txt").write_text("of what had been copied until then")
+    os.utime(out / "first.txt", (0, 0))
+    status, errors = run()
+    assert status == 0
+    assert "3 of 4 transcripts are there already" in errors
+    assert "1 of 4 transcripts are older than their recordings: made again." in errors
+    assert (out / "first.txt").read_text() != "of what had been copied until then"
+    os.utime(talks / "first.wav", (4e9, 4e9))  # by a clock that is wrong
+    assert "1 of 4 transcripts are older" in run()[1]
+    assert "4 of 4 transcripts are there already" in run()[1]
+
+
+def test_of_a_recording_that_is_still_being_written_there_is_no_transcript(run, talks, monkeypatch):
+    many = Recognizer.transcribe_many
+
+    def meanwhile(self, sources, **options):
+        for result in many(self, sources, **options):
+            if result.source == "first.wav":
+                with (talks / "first.wav").open("ab") as file:
+                    file.write(bytes(1000))
+            yield result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "transcribe_many", meanwhile)
+        status, errors = run()
+    assert status == 1
+    assert "first.wav is still being written: start again when it is complete." in errors
+    assert "1 of 4 could not be transcribed" in errors
+    assert "first.txt" not in written(talks.parent / "out")
+    assert run()[0] == 0
+    assert "first.txt" in written(talks.parent / "out")
 
 
 def test_a_bad_recording_is_named_with_its_folder_and_tried_again(run, talks):
@@ -334,6 +369,21 @@ def test_a_folder_that_goes_away_during_a_run_is_named(run, talks, monkeypatch):
     status, errors = run()
     assert status == 1
     assert errors.count(f"{talks / '2025'} cannot be read: input/output error.") == 1
+
+
+def test_a_folder_that_vanishes_once_it_is_listed_is_passed_over(talks, tmp_path, monkeypatch):
+    walk = os.walk
+
+    def vanishing(folder, **options):
+        for place, below, names in walk(folder, **options):
+            if Path(place).name == "2024":
+                (talks / "2024").rename(tmp_path / "elsewhere")
+            yield place, below, names
+
+    monkeypatch.setattr("os.walk", vanishing)
+    jobs = Jobs([str(talks)], tmp_path / "out", "txt")
+    assert [job.name for job in jobs] == ["first.wav"]
+    assert jobs.unread == {str(talks / "2024"): "no such file or directory"}
 
 
 def test_what_is_in_the_way_of_one_transcript_is_in_the_way_of_no_other(run, talks):

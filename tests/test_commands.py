@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,23 @@ def test_what_is_printed_of_several_files_can_be_told_apart(run, monkeypatch):
     assert [each["path"] for each in objects] == list(files)
     assert [each.get("text") for each in objects] == ["HELLO THERE", "", None, "HELLO THERE"]
     assert objects[2]["error"] == "broken.wav is not audio."
+
+
+def test_a_name_of_two_lines_is_printed_on_one(run, monkeypatch):
+    class Ear:
+        def transcribe_many(self, sources, return_errors):
+            for source in sources:
+                yield Transcript((Word("HELLO", 0.0, 0.5, 1.0),), 1.0, source)
+
+    monkeypatch.setattr(commands, "_recognizer", lambda options, model: Ear())
+    files = ["a\nb.wav: \x1b[2Jmine\u2028.wav", "회의 록.wav"]
+    _, out, _ = run("transcribe", *files)
+    assert out == "a\\nb.wav: \\x1b[2Jmine\\u2028.wav: HELLO\n회의 록.wav: HELLO\n"
+    _, out, _ = run("transcribe", *files, "--format", "json")
+    assert [json.loads(line)["path"] for line in out.split("\n")[:-1]] == files
+    assert complaint(run("transcribe", files[0], ROOT / "tests")[2]).endswith("by itself.")
+    errors = run("transcribe", "--output_dir", "out", "a/c\nd.wav", "b/c\nd.wav")[2]
+    assert "named c\\nd.wav: " in complaint(errors)
 
 
 def test_where_there_is_no_standard_input_it_is_told(run, monkeypatch):
@@ -282,6 +301,27 @@ def test_who_reads_no_further_ends_a_command_quietly(model, folder):
     os.close(writes)
     assert ended.returncode == 141
     assert "rror" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_a_pipe_to_which_nobody_writes_is_left_at_once(model, folder):
+    with subprocess.Popen(
+        [sys.executable, "-m", "asr_core", "transcribe", "-", "--model", model],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as command:
+        command.stdin.write((folder / "a.wav").read_bytes()[:2000])
+        command.stdin.flush()
+        command.stderr.readline()  # the model is there
+        time.sleep(1)
+        command.send_signal(signal.SIGINT)
+        try:
+            assert command.wait(10) == 130
+        finally:
+            command.kill()
+        assert command.stderr.read() == b"Stopped.\n"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,36 @@ def test_a_microphone_may_deliver_stereo_integers():
     assert session.finish().text == Ear().transcribe((16_000, sound)).text
 
 
+def test_a_microphone_may_use_its_buffer_again():
+    sound, buffer, session = babble(5), np.zeros(1600, np.float32), Ear().live()
+    for piece in sound.reshape(-1, len(buffer)):
+        buffer[:] = piece
+        session.feed(buffer, 16_000)
+    buffer[:] = 0
+    assert session.finish().words == Ear().transcribe((16_000, sound)).words
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_a_piece_of_what_are_no_numbers_is_left_out_and_the_next_ones_are_heard(rate):
+    sound = babble(3, rate=rate)
+    session, whole = Ear().live(), Ear().live()
+    session.feed(sound[:rate], rate)
+    with pytest.raises(AudioError, match="not numbers"):
+        session.feed(np.full(1600, np.nan, np.float32), rate)
+    session.feed(sound[rate:], rate)
+    speak(whole, sound, piece=rate, rate=rate)
+    assert session.finish() == whole.finish()
+
+
+def test_what_has_ended_hears_nothing_more():
+    session = Ear().live()
+    session.feed(babble(1), 16_000)
+    session.finish()
+    for more in (session.finish, lambda: session.feed(babble(1), 16_000)):
+        with pytest.raises(AudioError, match="This session has ended: begin another"):
+            more()
+
+
 def test_nobody_speaking_is_not_spelt_out(embedded):
     session = embedded.live()
     captions = speak(session, np.zeros(80_000, np.float32))

@@ -211,3 +211,25 @@ def test_many_are_not_read_before_they_are_wanted_and_who_gives_up_is_let_go(tin
     assert len(list(itertools.islice(results, 3))) == 3
     results.close()
     assert recognizer.transcribe((16_000, noise(0.3, 0))).complete
+
+
+def test_who_gives_up_does_not_wait_for_a_source_that_is_still_open():
+    reads, may_end, ended = threading.Event(), threading.Event(), []
+
+    class Slow(Ear):
+        def stream(self, source: str):
+            if source == "file":
+                assert reads.wait(10)
+            else:
+                reads.set()
+                may_end.wait(10)
+                ended.append(source)
+            yield Transcript((), 0.0, source)
+
+    ear = Slow()
+    ear._turns = Together(1, padded=True)
+    results = ear.transcribe_many(itertools.chain(["file"], itertools.repeat("pipe")))
+    assert next(results).source == "file"
+    results.close()
+    assert not ended
+    may_end.set()
