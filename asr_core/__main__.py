@@ -80,12 +80,18 @@ def _transcribe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir",
         type=Path,
-        help="write FILE's name with the format's ending there; what is there already is kept, "
-        "unless its recording is newer. Without it, one is printed; of several, each line begins "
-        "with the name (txt) or is an object with the path (json)",
+        help="write FILE's name with the format's ending there; what is there already is kept. "
+        "Without it, one is printed; of several, each line begins with the name (txt) or is an "
+        "object with the path (json)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="write anew what is in --output_dir already"
+    )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="write those anew that are older than their recordings, which may have been copied in "
+        "part only when they were heard",
     )
     parser.add_argument(
         "--part",
@@ -112,7 +118,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         )
     states = Counter(job.state for job in jobs)
     count = states.total()
-    kept = 0 if options.overwrite else states[archive.State.DONE]
+    kept = sum(states[state] for state in _kept(options))
     unread = _tell_unread(jobs, told=set())
     if not count and options.part != (1, 1) and _any(options):
         log.info("There are no recordings in that part of %s.", printable(options.files[0]))
@@ -123,8 +129,10 @@ def _transcribe(options: argparse.Namespace) -> int:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
         )
-    if (old := states[archive.State.OLD]) and not options.overwrite:
-        log.info("%d of %d transcripts are older than their recordings: made again.", old, count)
+    if archive.State.OLD in _kept(options) and (old := states[archive.State.OLD]):
+        log.warning(
+            "%d of %d are older than their recordings; --update writes those anew.", old, count
+        )
     if kept and "-" in options.files:
         raise OptionError(
             f"{options.output_dir} holds a transcript of standard input already, maybe of another: "
@@ -167,7 +175,7 @@ def _transcribe_jobs(
     log.info("%s", recognizer)
     # Twice the same jobs, a few ahead of each other: never is there a list of all.
     seen = Counter(all=0)
-    left = ((job, job.look()) for job in _left(jobs, options.overwrite, seen))
+    left = ((job, job.look()) for job in _left(jobs, _kept(options), seen))
     todo, sources = itertools.tee(left)
     results = recognizer.transcribe_many((_source(job) for job, _ in sources), return_errors=True)
     failures = 0
@@ -195,11 +203,18 @@ def _transcribe_jobs(
     return seen["all"], failures
 
 
-def _left(jobs: archive.Jobs, overwrite: bool, seen: Counter) -> Iterator[archive.Job]:
-    """What is not done, also not by another run that began meanwhile; all are `seen`."""
+def _kept(options: argparse.Namespace) -> set[archive.State]:
+    """Which transcripts stay as they are: a person may have corrected one that is older."""
+    if options.overwrite:
+        return set()
+    return {archive.State.DONE} | (set() if options.update else {archive.State.OLD})
+
+
+def _left(jobs: archive.Jobs, kept: set[archive.State], seen: Counter) -> Iterator[archive.Job]:
+    """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
     for job in jobs:
         seen["all"] += 1
-        if overwrite or not job.done:
+        if job.state not in kept:
             yield job
 
 

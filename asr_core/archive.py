@@ -3,8 +3,8 @@
     for job in Jobs(["talks"], Path("transcripts"), "srt"):   # talks/2024/first.mp3
         job.target                                            # transcripts/2024/first.srt
 
-A transcript that is there is not made again, so a run that ended early goes on where it was; but
-for a recording that has changed since, as one that was still being copied then.
+A transcript that is there is not made again, so a run that ended early goes on where it was. One
+may be older than its recording, though, which was still being copied then.
 Folders are walked, never listed as a whole: a million files take no more memory than those of the
 largest folder.
 """
@@ -61,10 +61,6 @@ class Job(NamedTuple):
             return State.MISSING
         _, changed = self.look()
         return State.OLD if written < changed else State.DONE
-
-    @property
-    def done(self) -> bool:
-        return self.state is State.DONE
 
     def look(self) -> tuple[int, int]:
         """What shows whether the recording changes; `NOTHING` of what is no file, as a pipe is."""

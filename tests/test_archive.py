@@ -102,6 +102,7 @@ def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
     own = talks.parent / "out/2024/talk.txt"
     own.parent.mkdir(parents=True)
     own.write_text("written by hand")
+    os.utime(own, (0, 0))  # long before the recording
     run()
     assert own.read_text() == "written by hand"
     status, errors = run("--overwrite")
@@ -110,19 +111,20 @@ def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
     assert own.read_text() != "written by hand"
 
 
-def test_a_recording_that_is_newer_than_its_transcript_is_transcribed_again(run, talks):
+def test_a_recording_that_is_newer_than_its_transcript_is_transcribed_again_if_asked(run, talks):
     out = talks.parent / "out"
     run()
     (out / "first.txt").write_text("of what had been copied until then")
     os.utime(out / "first.txt", (0, 0))
-    status, errors = run()
+    assert "1 of 4 are older than their recordings; --update writes those anew." in run()[1]
+    assert (out / "first.txt").read_text() == "of what had been copied until then"
+    status, errors = run("--update")
     assert status == 0
     assert "3 of 4 transcripts are there already" in errors
-    assert "1 of 4 transcripts are older than their recordings: made again." in errors
     assert (out / "first.txt").read_text() != "of what had been copied until then"
     os.utime(talks / "first.wav", (4e9, 4e9))  # by a clock that is wrong
-    assert "1 of 4 transcripts are older" in run()[1]
-    assert "4 of 4 transcripts are there already" in run()[1]
+    assert "3 of 4 transcripts are there already" in run("--update")[1]
+    assert "4 of 4 transcripts are there already" in run("--update")[1]
 
 
 def test_of_a_recording_that_is_still_being_written_there_is_no_transcript(run, talks, monkeypatch):
