@@ -108,6 +108,21 @@ def test_what_is_no_recording_is_refused_in_a_sentence(visit, tmp_path, locale, 
     assert shown.startswith("notes.txt") and "audio/" not in shown
 
 
+@pytest.mark.parametrize(
+    "locale, said",
+    [("en-US", "is larger than 500 MB, so nothing was taken"), ("ko-KR", ": 500 MB보다 커서")],
+)
+def test_what_is_too_large_is_refused_in_a_sentence(visit, tmp_path, locale, said):
+    path = tmp_path / "big.wav"
+    with path.open("wb") as file:
+        file.truncate(501 * 2**20)
+    page = visit(locale=locale)
+    page.locator("button[role=tab]").nth(2).click()
+    page.set_input_files("#files input[type=file]", [path, silence(tmp_path / "small.wav")])
+    page.locator(".toast-message-text").get_by_text(said).wait_for()
+    assert page.locator(".toast-message-text").inner_text().startswith('"big.wav"')
+
+
 def test_the_focus_can_be_seen(visit):
     page = visit()
     page.click("#wishes button")
