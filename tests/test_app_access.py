@@ -110,6 +110,20 @@ def test_what_is_no_recording_is_refused_in_a_sentence(visit, tmp_path, locale, 
 
 @pytest.mark.parametrize(
     "locale, said",
+    [("en-US", " is neither sound nor video, and"), ("ko-KR", ": 소리도 영상도 아니어서")],
+)
+def test_among_several_files_what_is_no_recording_is_left_out(visit, tmp_path, locale, said):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    page = visit(locale=locale)
+    page.locator("button[role=tab]").nth(2).click()
+    page.set_input_files("#files input[type=file]", [path, silence(tmp_path / "sound.wav")])
+    page.locator(".toast-message-text").get_by_text(f"notes.txt{said}").wait_for()
+    page.wait_for_selector("#files-table td >> text=sound.wav")
+
+
+@pytest.mark.parametrize(
+    "locale, said",
     [("en-US", "is larger than 500 MB, so nothing was taken"), ("ko-KR", ": 500 MB보다 커서")],
 )
 def test_what_is_too_large_is_refused_in_a_sentence(visit, tmp_path, locale, said):
