@@ -148,7 +148,8 @@ def test_several_files_and_one_zip_file(visit, tmp_path):
     bad.write_text("no sound")
     files = tab(visit, "Files", viewport={"width": 390, "height": 844})
     files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
-    assert notice(files, "done", "files") == "2 of 3 transcribed."
+    said = notice(files, "problem", "files")
+    assert said == "2 of 3 transcribed; 1 could not be: see below."
     rows = files.locator("#files-table tbody tr").all_inner_texts()
     assert len(rows) == 3
     assert "not audio that can be read" in rows[1]
