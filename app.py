@@ -113,11 +113,14 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
 
 
 def theme() -> "gr.themes.Base":
-    """gradio's Soft with colours that everybody can read: its own are a shade too light."""
+    """gradio's Soft with colours and edges that everybody can see: its own are too light."""
     import gradio as gr
 
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
     strong, stronger, grey = "*primary_600", "*primary_700", "*neutral_600"
+    # Three times as dark as the page, or as bright where that is dark, as WCAG 2.2 asks (1.4.11):
+    # gradio's greys are fainter, or louder than need be.
+    edge = "color-mix(in srgb, var(--neutral-400), var(--neutral-500))"
     return gr.themes.Soft(**fonts).set(
         color_accent=strong,  # on dark ground another one, see head.html
         body_text_color_subdued=grey,
@@ -130,6 +133,24 @@ def theme() -> "gr.themes.Base":
         button_primary_background_fill_hover_dark=stronger,
         button_primary_border_color=strong,
         checkbox_label_background_fill_selected=strong,
+        input_border_width="1px",
+        input_border_color=edge,
+        input_border_color_dark=edge,
+        button_border_width="1px",
+        button_secondary_border_color=edge,
+        button_secondary_border_color_dark=edge,
+        button_secondary_border_color_hover=grey,
+        button_secondary_border_color_hover_dark="*neutral_300",
+        button_primary_border_color_hover=stronger,
+        button_primary_border_color_hover_dark=stronger,
+        button_cancel_border_color="transparent",
+        button_cancel_border_color_dark="transparent",
+        button_cancel_border_color_hover="transparent",
+        button_cancel_border_color_hover_dark="transparent",
+        checkbox_border_color=edge,
+        checkbox_border_color_dark=edge,
+        checkbox_border_color_hover=grey,
+        checkbox_border_color_hover_dark="*neutral_300",
     )
 
 

@@ -74,9 +74,11 @@ def transcribe_files(
             lines[index] = Line(name, view.notice, shown, view.running, transcript)
             heard_all = not view.running and transcript and transcript.complete
             finished += bool(heard_all and transcript.words)
-            said = say("files_done", language, done=finished, count=len(paths))
             running = view.running or index + 1 < len(paths)
-            kind = "busy" if running else "done"
+            failed = 0 if running else len(paths) - finished
+            kind = "busy" if running else "problem" if failed else "done"
+            key = "files_failed" if failed else "files_done"
+            said = say(key, language, done=finished, count=len(paths), failed=failed)
             shown = table(lines, language)
             yield Batch(shown, page.notice(kind, said), running, tuple(lines))
 

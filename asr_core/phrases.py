@@ -81,6 +81,7 @@ ENGLISH = {
     "files_zip": "Download all (ZIP)",
     "files_none": "There are no files yet: drop some in, then try again.",
     "files_done": "{done} of {count} transcribed.",
+    "files_failed": "{done} of {count} transcribed; {failed} could not be: see below.",
     "files_cancelled": "Cancelled before anything was heard.",
     "file": "File",
     "state": "State",
@@ -208,6 +209,9 @@ KOREAN = {
     "files_zip": "모두 내려받기 (ZIP)",
     "files_none": "아직 파일이 없습니다. 파일을 올린 뒤 다시 해 보세요.",
     "files_done": "{count}개 가운데 {done}개를 옮겼습니다.",
+    "files_failed": (
+        "{count}개 가운데 {done}개를 옮겼고 {failed}개는 옮기지 못했습니다. 아래를 보세요."
+    ),
     "files_cancelled": "듣기 전에 그만두었습니다.",
     "file": "파일",
     "state": "상태",

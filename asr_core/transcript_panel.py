@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import gradio as gr
 
 from asr_core import page
 from asr_core.opening import ASSETS
-from asr_core.phrases import say
+from asr_core.phrases import PHRASES, say
 from asr_core.subtitles import FORMATS
 from asr_core.transcript import Transcript
 
@@ -23,7 +24,8 @@ WORDS = r"""<div class="words" dir="auto" role="group" aria-label="${label}">${
 }</div>"""
 LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it changes
 # The text as it is corrected this moment; while words still come, there is none.
-COPY = "(words, text) => copyText(text?.trim() || joined(words || []))"
+COPY = "(words, text) => copyText(text?.trim() || joined(words || []), %s, %s)"
+NOTHING = {language: page.notice("problem", say("nothing_yet", language)) for language in PHRASES}
 SAVE = "(file) => { if (file) saveFile(...file); }"
 
 
@@ -121,7 +123,7 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
 
     last = {"trigger_mode": "always_last", **quiet}  # while one is on its way, the next may come
     text.blur(on_edit, [transcript, text], [transcript, words, notice], **last)
-    copy.click(None, [words, text], js=COPY)
+    copy.click(None, [words, text], notice, js=COPY % (json.dumps(name), json.dumps(NOTHING)))
     for format, button in downloads.items():
         saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
         saved.then(None, file, js=SAVE)

@@ -16,6 +16,7 @@ from asr_core.recognizer import WHOLE, WINDOW
 pytestmark = pytest.mark.browser
 
 CONTRAST = 4.5  # of text, WCAG 2.2 AA
+EDGE = 3  # of what shows where a field or button is
 LOUDNESS = r"""(selector) => {
   const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const over = (color) => { paint.fillStyle = color; paint.fillRect(0, 0, 1, 1); };
@@ -36,6 +37,11 @@ LOUDNESS = r"""(selector) => {
   const text = luminance();
   return (Math.max(ground, text) + 0.05) / (Math.min(ground, text) + 0.05);
 }"""
+OF_EDGE = (  # the same of its edge and what is around it
+    LOUDNESS.replace("let at = element;", "let at = element.parentElement;").replace(
+        "(element).color", "(element).borderTopColor"
+    )
+)
 
 
 def tree(page) -> list[dict]:
@@ -106,6 +112,35 @@ def test_what_is_no_recording_is_refused_in_a_sentence(visit, tmp_path, locale, 
     page.locator(".toast-message-text").get_by_text(said).wait_for()
     shown = page.locator(".toast-message-text").inner_text()
     assert shown.startswith("notes.txt") and "audio/" not in shown
+
+
+@pytest.mark.parametrize(
+    "locale, said",
+    [("en-US", " is neither sound nor video, and"), ("ko-KR", ": 소리도 영상도 아니어서")],
+)
+def test_among_several_files_what_is_no_recording_is_left_out(visit, tmp_path, locale, said):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    page = visit(locale=locale)
+    page.locator("button[role=tab]").nth(2).click()
+    page.set_input_files("#files input[type=file]", [path, silence(tmp_path / "sound.wav")])
+    page.locator(".toast-message-text").get_by_text(f"notes.txt{said}").wait_for()
+    page.wait_for_selector("#files-table td >> text=sound.wav")
+
+
+@pytest.mark.parametrize(
+    "locale, said",
+    [("en-US", "is larger than 500 MB, so nothing was taken"), ("ko-KR", ": 500 MB보다 커서")],
+)
+def test_what_is_too_large_is_refused_in_a_sentence(visit, tmp_path, locale, said):
+    path = tmp_path / "big.wav"
+    with path.open("wb") as file:
+        file.truncate(501 * 2**20)
+    page = visit(locale=locale)
+    page.locator("button[role=tab]").nth(2).click()
+    page.set_input_files("#files input[type=file]", [path, silence(tmp_path / "small.wav")])
+    page.locator(".toast-message-text").get_by_text(said).wait_for()
+    assert page.locator(".toast-message-text").inner_text().startswith('"big.wav"')
 
 
 def test_the_focus_can_be_seen(visit):
@@ -300,3 +335,29 @@ def test_what_one_presses_and_fills_in_can_be_read(visit, scheme):
     page.wait_for_timeout(500)
     for selector in ("#files .wrap:has(.or)", "#files .or", "#files label", "#files-start"):
         assert page.evaluate(LOUDNESS, selector) >= CONTRAST, selector
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fields_and_buttons_have_an_edge_that_can_be_seen(visit, scheme):
+    page = visit(color_scheme=scheme)
+    page.wait_for_selector("#recording .record-button")
+    for fold in ("wishes", "transcript-edit", "transcript-compare"):
+        page.click(f"#{fold} button")
+    page.set_checked("#language-model input", False)
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(500)  # colours fade
+    seen = (
+        "#models .wrap:has(.wrap-inner)",
+        "#language-model input",
+        "#hotwords :is(input, textarea)",
+        "#recording .record-button",
+        "#samples button",
+        "#transcript-copy",
+        "#transcript-edit textarea",
+        "#transcript-compare button[class*=secondary]",
+    )
+    for selector in seen:
+        style = f"getComputedStyle(document.querySelector({selector!r})).borderTop"
+        assert page.evaluate(style).startswith("1px solid"), selector
+        assert page.evaluate(OF_EDGE, selector) >= EDGE, selector

@@ -28,9 +28,14 @@ def test_words_appear_while_one_speaks_and_stop_gives_the_transcript(visit):
     live.wait_for_selector("#live-words .word")  # while still recording
     live.wait_for_selector("#live-words .word:not(.tentative)")
     assert live.is_visible("#live-stop")
+    live.click("button[role=tab]:has-text('Files')")
+    dot = "getComputedStyle(document.querySelector('[role=tab][data-tab-id=live]'), '::before')"
+    assert live.evaluate(f"{dot}.width") != "auto"  # the microphone is still on
     live.wait_for_timeout(3_000)
+    live.click("button[role=tab]:has-text('Live')")
     live.click("#live-stop")
     assert " in 0:" in notice(live, "done", "live")
+    assert live.evaluate(f"{dot}.content") == "none"
     assert live.locator("#live-words .tentative").count() == 0
     shown = live.locator("#live-words .word").all_inner_texts()
     with live.expect_download() as saved:
@@ -148,7 +153,8 @@ def test_several_files_and_one_zip_file(visit, tmp_path):
     bad.write_text("no sound")
     files = tab(visit, "Files", viewport={"width": 390, "height": 844})
     files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
-    assert notice(files, "done", "files") == "2 of 3 transcribed."
+    said = notice(files, "problem", "files")
+    assert said == "2 of 3 transcribed; 1 could not be: see below."
     rows = files.locator("#files-table tbody tr").all_inner_texts()
     assert len(rows) == 3
     assert "not audio that can be read" in rows[1]

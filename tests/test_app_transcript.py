@@ -75,6 +75,25 @@ def test_copy(heard):
     heard.click("#transcript-copy")
     heard.wait_for_function("navigator.clipboard.readText().then((text) => text.length > 0)")
     assert heard.evaluate("navigator.clipboard.readText()") == transcript(heard)
+    copied = heard.get_by_role("button", name="Copied", exact=True)
+    copied.wait_for()
+    heard.get_by_role("status").filter(has_text="Copied").wait_for()
+    copied.click()  # once more changes nothing
+    copied.wait_for(state="detached")
+    assert heard.inner_text("#transcript-copy") == "Copy"
+    assert notice(heard, "done")
+
+
+@pytest.mark.parametrize(
+    "locale, said",
+    [("en-US", "There is no transcript yet"), ("ko-KR", "아직 받아쓴 글이 없습니다")],
+)
+def test_where_there_is_nothing_to_copy_the_clipboard_keeps_what_is_in_it(visit, locale, said):
+    page = visit(locale=locale)
+    page.evaluate("navigator.clipboard.writeText('from elsewhere')")
+    page.click("#transcript-copy")
+    assert notice(page, "problem").startswith(said)
+    assert page.evaluate("navigator.clipboard.readText()") == "from elsewhere"
 
 
 def test_a_correction_reaches_the_words_and_the_download(heard):
