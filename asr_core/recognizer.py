@@ -33,7 +33,7 @@ from asr_core.language_model import find
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word
-from asr_core.turns import Turns, submitted
+from asr_core.turns import Turns
 from asr_core.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -208,13 +208,7 @@ class Recognizer:
         begun: deque[Future] = deque()
         try:
             for source in sources:
-                future = submitted(workers, self._attempt, source, stopped, room)
-                if not future:
-                    while begun:
-                        yield begun.popleft().result()
-                    yield self._attempt(source)
-                    continue
-                begun.append(future)
+                begun.append(workers.submit(self._attempt, source, stopped, room))
                 while begun and (len(begun) > count or begun[0].done()):
                     yield begun.popleft().result()
             while begun:

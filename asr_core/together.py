@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from asr_core.errors import ModelError
-from asr_core.turns import Turns, submitted
+from asr_core.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,9 @@ class Together(Turns):
         with self._lock:
             self._arrived(len(asked))
             self._waiting += asked
-            # One look each, as nobody might come along.
-            looks = [submitted(self._pool, self._next, work) for _ in asked]
+            for _ in asked:  # one look each, as nobody might come along
+                self._pool.submit(self._next, work)
         try:
-            for look in looks:
-                if not look:
-                    self._next(work)
             return [each.result.result() for each in asked]
         finally:
             with self._lock:

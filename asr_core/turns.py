@@ -45,9 +45,9 @@ class Turns:
         """What `work` returns or raises, when its turn has come."""
         with self._lock:
             self._arrived(1)
-            turn = submitted(self._pool, self._with_its_share, work, *args)
+            turn = self._pool.submit(self._with_its_share, work, *args)
         try:
-            return turn.result() if turn else self._with_its_share(work, *args)
+            return turn.result()
         finally:
             with self._lock:
                 self._present -= 1
@@ -83,13 +83,7 @@ class Turns:
                 if not begun and self._present >= self.early:  # a thread for it would only wait
                     yield work(item)
                     continue
-                future = submitted(workers, work, item)
-                if not future:
-                    while begun:
-                        yield begun.popleft().result()
-                    yield work(item)
-                    continue
-                begun.append(future)
+                begun.append(workers.submit(work, item))
                 slow = monotonic() - asked > LINGER  # as from a radio: what is done does not wait
                 while begun and (
                     max(len(begun), self._present) >= self.early or (slow and begun[0].done())
@@ -117,14 +111,6 @@ class Turns:
             return work(*args)
         finally:  # it holds for threads that others begin later, too
             torch.set_num_threads(self.cores)
-
-
-def submitted(pool: ThreadPoolExecutor, work: Callable, *args: Any) -> Future | None:
-    """None where the main thread has ended: the caller, whose has not, does it by itself then."""
-    try:
-        return pool.submit(work, *args)
-    except RuntimeError:
-        return None
 
 
 def _after_fork() -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import torch
@@ -158,38 +155,6 @@ def test_who_gives_up_does_not_wait_for_what_was_begun():
     results.close()
     assert not ended
     may_end.set()
-
-
-LATE = """
-import concurrent.futures.thread, sys, threading, time
-sys.path.insert(0, "tests")
-from tiny import Ear, babble
-from asr_core.together import Together
-from asr_core.turns import Turns
-
-def late():
-    while not concurrent.futures.thread._shutdown:
-        time.sleep(0.01)
-    for turns in (Turns(2, 2), Together(100, padded=True)):
-        print(turns.take(list, ["a", "b"]), list(turns.ahead(int, "12")), turns._present)
-    ear, sound = Ear(), (16_000, babble(30))
-    ear._turns = Together(100, padded=True)
-    several = list(ear.transcribe_many([sound, sound]))
-    print(several == [Ear().transcribe(sound)] * 2)
-
-threading.Thread(target=late).start()
-"""
-
-
-def test_a_thread_that_outlives_the_main_one_computes_by_itself():
-    ended = subprocess.run(
-        [sys.executable, "-c", LATE],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.stdout.splitlines() == ["['a', 'b'] [1, 2] 0"] * 2 + ["True"], ended.stderr
 
 
 def test_a_model_that_comes_later_has_all_cores():
