@@ -134,24 +134,21 @@ def theme() -> "gr.themes.Base":
         button_primary_border_color=strong,
         checkbox_label_background_fill_selected=strong,
         input_border_width="1px",
-        input_border_color=edge,
-        input_border_color_dark=edge,
         button_border_width="1px",
-        button_secondary_border_color=edge,
-        button_secondary_border_color_dark=edge,
-        button_secondary_border_color_hover=grey,
-        button_secondary_border_color_hover_dark="*neutral_300",
+        **_edges("input", edge),
+        **_edges("button_secondary", edge, grey, "*neutral_300"),
         button_primary_border_color_hover=stronger,
         button_primary_border_color_hover_dark=stronger,
-        button_cancel_border_color="transparent",
-        button_cancel_border_color_dark="transparent",
-        button_cancel_border_color_hover="transparent",
-        button_cancel_border_color_hover_dark="transparent",
-        checkbox_border_color=edge,
-        checkbox_border_color_dark=edge,
-        checkbox_border_color_hover=grey,
-        checkbox_border_color_hover_dark="*neutral_300",
+        **_edges("button_cancel", "transparent", "transparent", "transparent"),
+        **_edges("checkbox", edge, grey, "*neutral_300"),
     )
+
+
+def _edges(part: str, colour: str, hover: str = "", hover_dark: str = "") -> dict[str, str]:
+    """Of a part of the theme, on light and on dark ground, and below the pointer where told."""
+    name = f"{part}_border_color"
+    below = {f"{name}_hover": hover, f"{name}_hover_dark": hover_dark} if hover else {}
+    return {name: colour, f"{name}_dark": colour} | below
 
 
 def reach_ourselves(host: str) -> None:

@@ -118,7 +118,8 @@ def _transcribe(options: argparse.Namespace) -> int:
         )
     states = Counter(job.state for job in jobs)
     count = states.total()
-    kept = sum(states[state] for state in _kept(options))
+    stay = _kept(options)
+    kept = sum(states[state] for state in stay)
     unread = _tell_unread(jobs, told=set())
     if not count and options.part != (1, 1) and _any(options):
         log.info("There are no recordings in that part of %s.", printable(options.files[0]))
@@ -129,7 +130,7 @@ def _transcribe(options: argparse.Namespace) -> int:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
         )
-    if archive.State.OLD in _kept(options) and (old := states[archive.State.OLD]):
+    if archive.State.OLD in stay and (old := states[archive.State.OLD]):
         log.warning(
             "%d of %d are older than their recordings; --update writes those anew.", old, count
         )

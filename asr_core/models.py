@@ -164,6 +164,11 @@ def load_config(name: str) -> Any:
     return config
 
 
+def is_trained(config: Any) -> bool:
+    """Whether a model comes with a CTC head."""
+    return any(str(made).endswith("CTC") for made in config.architectures or [])
+
+
 def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A fine-tuned model and its processor, ready for inference.
 
@@ -176,7 +181,7 @@ def load_model(name: str, hardware: Hardware) -> tuple[PreTrainedModel, Processo
     from asr_core import padding
 
     config = load_config(name)
-    if not any(str(made).endswith("CTC") for made in config.architectures or []):
+    if not is_trained(config):
         raise ModelError(
             f"'{name}' has no trained CTC head yet: fine-tune it first with "
             f"`python train.py --model {name}`."

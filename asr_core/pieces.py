@@ -43,7 +43,7 @@ class Pieces(nn.Module):
         super().__init__()
         first, *others = encoder.conv_layers
         layers = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.frames, self.behind = Frames(layers), Frames(layers[1:])
+        self.frames, self.first, self.behind = map(Frames, (layers, layers[:1], layers[1:]))
         self.kernel, self.stride = layers[0]
         weight = first.conv.weight.detach().squeeze(1)
         self.spare = -self.kernel % LANES
@@ -56,7 +56,7 @@ class Pieces(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         batch, length = samples.shape
-        own = padding.own_frames() or [Frames(self.frames.layers[:1])(length)] * batch
+        own = padding.own_frames() or [self.first(length)] * batch
         made = samples.new_empty(batch, self.frames(length), self.channels)
         for row, frames, into in zip(samples, own, made, strict=True):
             weight, bias = self._normed(row.unfold(0, self.kernel, self.stride)[:frames])

@@ -60,7 +60,7 @@ def load_processor(options: Options, transcripts: Sequence[str]) -> tuple[Proces
                 _check_spelling(options, text.Spelling.of(tokenizer))
                 return processor, False
         # A trained head is not to be lost for want of a file.
-        if options.vocabulary == "model" or _is_trained(models.load_config(options.model)):
+        if options.vocabulary == "model" or models.is_trained(models.load_config(options.model)):
             raise ModelError(
                 f"The tokenizer of '{options.model}' cannot be read ({why}): fetch it again, or "
                 "add --vocabulary data."
@@ -121,7 +121,7 @@ def load_model(
     where = config.name_or_path  # as `models.locate` found it
     fresh = (
         new_vocabulary
-        or not _is_trained(config)
+        or not models.is_trained(config)
         or _widest(processor.tokenizer) >= config.vocab_size
     )
     configure(config, options, processor)
@@ -145,11 +145,6 @@ def load_model(
         torch.nn.init.zeros_(head(model).bias)
     freeze(model, options.freeze)
     return model, fresh
-
-
-def _is_trained(config: PreTrainedConfig) -> bool:
-    """Whether a model comes with a CTC head."""
-    return any(str(made).endswith("CTC") for made in config.architectures or [])
 
 
 def _widest(tokenizer: PreTrainedTokenizerBase) -> int:

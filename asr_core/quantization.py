@@ -20,9 +20,7 @@ from torch import nn
 from asr_core.layers import FRAMES, Windows, has_onednn, is_product
 
 LEAST = 64  # outputs of a layer for which it is worth the while
-SMALL = (
-    1 << 18
-)  # weights of one for which it is not, without VNNI: to round its frames takes longer
+SMALL = 1 << 18  # weights of one for which it is not, without VNNI: to round takes longer
 LOWEST = 1e-12  # of a scale: silence is divided by it
 STEPS = 254  # of a byte's 255, as both ends are rounded
 
