@@ -46,7 +46,8 @@ def load_parts(options: Options, seed: int) -> Parts:
     if split is None and options.train_split == "train":
         split = data.test_split(data.splits(*where))
     if split:
-        return Parts(train, data.load(*where, split, columns), f"measured on its '{split}' part")
+        note = f"measured on its '{split}' part (--test_size is not used)"
+        return Parts(train, data.load(*where, split, columns), note)
     # Rows are known by their place in the dataset, also after they are parted.
     return _cut_off(train.add_column(data.PLACE, [*range(len(train))]), options.test_size, seed)
 

@@ -99,5 +99,6 @@ def test_rows_without_a_name_are_known_by_their_place_in_the_dataset(parted):
 def test_a_part_to_measure_on_is_used_where_there_is_one():
     parts = load_parts(Options(dataset=data.SAMPLE), seed=0)
     assert transcripts(parts)[1] == data.load(data.SAMPLE, split="test")["transcription"][:]
+    assert parts.note == "measured on its 'test' part (--test_size is not used)"
     parts = load_parts(Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0)
     assert len(parts.train) + len(parts.test) == 30
