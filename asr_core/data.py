@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
-SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
+SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id", "speakerid", "spk_id", "spk")
 STRINGS = ("string", "large_string")
 BINARY = ("binary", "large_binary")
 PLACE = "place"  # column of the number by which a row is known, where rows were parted
@@ -42,6 +42,7 @@ class Columns:
 
     audio: str | None = None
     text: str | None = None
+    speaker: str | None = None
 
 
 def load(
@@ -117,7 +118,14 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
     sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
     words = _column(rows, name, "transcripts", columns.text, TEXT_COLUMNS, "--text_column")
     speaker = _first(rows, SPEAKER_COLUMNS)
+    if columns.speaker is not None:
+        speaker = _column(rows, name, "speakers", columns.speaker, (), "--speaker_column")
     chosen, there = [c for c in (sound, words, speaker) if c], ", ".join(rows.column_names)
+    if len({*chosen}) < len(chosen):
+        raise DataError(
+            f"The columns of {name} cannot be two things at once ({', '.join(chosen)}): choose "
+            f"with --audio_column, --text_column or --speaker_column. There are: {there}."
+        )
     rows = rows.select_columns(chosen)
     for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):
         if old and old != new:

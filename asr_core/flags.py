@@ -80,6 +80,9 @@ class Options:
     )
     audio_column: str | None = field(default=None, metadata={"help": "column of recordings"})
     text_column: str | None = field(default=None, metadata={"help": "column of transcripts"})
+    speaker_column: str | None = field(
+        default=None, metadata={"help": "column of who speaks, to hold out whole speakers"}
+    )
     shortest: float = field(default=0.1, metadata={"help": "seconds; shorter rows are left out"})
     longest: float = field(default=20.0, metadata={"help": "seconds; longer rows are left out"})
     vocabulary: str = field(

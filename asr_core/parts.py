@@ -39,7 +39,7 @@ def load_parts(options: Options, seed: int) -> Parts:
 
     Raises DataError when there is no such dataset or part, OptionError when too few rows are left.
     """
-    columns = data.Columns(options.audio_column, options.text_column)
+    columns = data.Columns(options.audio_column, options.text_column, options.speaker_column)
     where = (options.dataset, options.dataset_config)
     train = data.load(*where, options.train_split, columns)
     split = options.eval_split

@@ -8,7 +8,7 @@ import pytest
 import recordings
 
 from asr_core import data
-from asr_core.errors import OptionError
+from asr_core.errors import DataError, OptionError
 from asr_core.flags import Options
 from asr_core.parts import Parts, load_parts, whole_speakers
 
@@ -88,6 +88,22 @@ def test_one_row_may_be_asked_for_but_not_all(parted):
     for speakers in ("abcdef", "aaaaaa"):
         with pytest.raises(OptionError, match="--test_size 6 of 6 rows"):
             parted(*speakers, size=6)
+
+
+def test_who_speaks_may_be_in_a_column_of_any_name(tmp_path):
+    rows = [
+        {"file_name": name, "text": said, "spk": who, "Person": f"{said[0]}"}
+        for name, said, who, _ in recordings.ROWS
+    ]
+    path = str(recordings.write_csv(recordings.clips(tmp_path) / "rows.csv", rows))
+    assert {*load_parts(Options(dataset=path), seed=0).train["speaker"]} < {"ann", "ben", "cleo"}
+    parts = load_parts(Options(dataset=path, speaker_column="person"), seed=0)
+    assert {*parts.train["speaker"]} | {*parts.test["speaker"]} == {*"FwPcat"}
+    assert "other speakers" in parts.note
+    with pytest.raises(DataError, match=r"no column of speakers \('who'\): there are .*_column"):
+        load_parts(Options(dataset=path, speaker_column="who"), seed=0)
+    with pytest.raises(DataError, match=r"two things at once \(file_name, text, text\)"):
+        load_parts(Options(dataset=path, speaker_column="text"), seed=0)
 
 
 def test_rows_without_a_name_are_known_by_their_place_in_the_dataset(parted):
