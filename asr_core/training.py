@@ -288,8 +288,8 @@ def _writing(folder: Path, what: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"{what} because the GPU's memory is too small: add --gradient_checkpointing true, or "
-            "lower --batch_seconds or --longest, with another --output_dir."
+            f"{what} because the GPU's memory is too small: add --activation_checkpointing true, "
+            "or lower --batch_seconds or --longest, with another --output_dir."
         ) from error
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors have their own words for a full disk.

@@ -99,6 +99,16 @@ def test_every_preset_can_be_parsed(name):
         ("--test_size nan", ["--test_size nan: a part of the rows must be left."]),
         ("--report_to nothing", ["--report_to nothing needs that package"]),
         ("--nonsense 1", ["There is no option --nonsense", "--help"]),
+        ("--warmup_ratio 0.1", ["no option --warmup_ratio: use --warmup_steps with a share"]),
+        ("--num_train_epochs 0", ["--num_train_epochs 0 teaches nothing"]),
+        ("--max_steps 0", ["--max_steps 0 teaches nothing"]),
+        ("--hub_model_id me/mine", ["--hub_model_id is for --push_to_hub"]),
+        ("--bf16_full_eval", ["--bf16_full_eval has no place here"]),
+        ("--use_liger_kernel", ["--use_liger_kernel has no place here"]),
+        ("--neftune_noise_alpha 5", ["--neftune_noise_alpha has no place here"]),
+        ("--length_column_name seconds", ["--length_column_name has no place here"]),
+        ("--hub_strategy end", ["--hub_strategy has no place here"]),
+        ("--train_sampling_strategy sequential", ["so many clips", "--batch_seconds 64: change"]),
         ("--eval_strategy no", ["--eval_strategy and --save_strategy must be the same"]),
         (
             "--resume_from_checkpoint x",
@@ -142,6 +152,12 @@ def test_flags_override_the_preset_and_the_rest_stays():
     options, arguments = parse(["--preset", "guide", "--learning_rate", "3e-4"])
     assert arguments.learning_rate == 3e-4
     assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
+
+
+def test_epochs_that_are_asked_for_are_not_overruled_by_the_steps_of_a_preset():
+    _, arguments = parse("--preset guide --num_train_epochs 3".split())
+    assert (arguments.num_train_epochs, arguments.max_steps) == (3, -1)
+    parse("--train_sampling_strategy group_by_length".split())  # as batches by duration are
 
 
 def test_a_machine_without_semaphores_uses_its_cores_but_no_other_processes():
