@@ -227,8 +227,12 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             raise OptionError(f"--text {path} is not a file: give one or more text files.")
     if not options.test_size > 0:  # nan is not
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
-    if options.patience and not arguments.load_best_model_at_end:
-        raise OptionError("--patience needs --load_best_model_at_end, to know which was best.")
+    evaluated = arguments.eval_strategy != "no"
+    if options.patience and not (evaluated and arguments.load_best_model_at_end):
+        raise OptionError(
+            "--patience needs evaluations and --load_best_model_at_end, to know which was best: "
+            "add --patience 0 to do without."
+        )
     for name, harmless in (
         ("per_device_train_batch_size", ""),
         ("train_sampling_strategy", "group_by_length"),  # as batches by duration are

@@ -77,6 +77,7 @@ def test_every_preset_can_be_parsed(name):
             "--patience 3 --load_best_model_at_end False",
             ["--patience needs", "--load_best_model_at_end"],
         ),
+        ("--eval_strategy no --save_strategy no", ["--patience needs evaluations", "patience 0"]),
         ("--per_device_train_batch_size 4", ["--batch_seconds 64: change that instead, or set"]),
         (
             "--language_model build --text no.txt",
