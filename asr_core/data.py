@@ -8,6 +8,7 @@ no larger than the recordings.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import zlib
@@ -200,12 +201,16 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 
 
 def _find(start: Path, path: str) -> Path:
-    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders, with
-    spaces around it, and in `clips`, where Common Voice has them."""
+    """Also where a Mac wrote Korean or French names apart (NFD), of folders, of files or both, or
+    Windows its folders, with spaces around it, and in `clips`, where Common Voice has them."""
     bare = path.strip()
-    written = (path, bare, bare.replace("\\", "/"), f"clips/{bare}")
-    spellings = [*written, *(normalize(form, each) for form in ("NFC", "NFD") for each in written)]
-    return next((start / name for name in spellings if _is_there(start / name)), start / path)
+    written = [Path(each) for each in (path, bare, bare.replace("\\", "/"), f"clips/{bare}")]
+    spellings = [start / each for each in written]
+    for of_folder, of_file in itertools.product(("NFC", "NFD"), repeat=2):
+        for each in written:
+            folder, name = normalize(of_folder, str(each.parent)), normalize(of_file, each.name)
+            spellings.append(start / folder / name)
+    return next(filter(_is_there, spellings), start / path)
 
 
 def _is_there(file: Path) -> bool:
