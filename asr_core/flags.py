@@ -41,9 +41,6 @@ REFUSED = {
     **dict.fromkeys("fp16_full_eval bf16_full_eval".split(), "a model is measured as it learns"),
     "length_column_name": "recordings are measured here",
     "do_predict": "use `python -m asr_core evaluate`",
-    **dict.fromkeys(
-        "hub_strategy hub_always_push".split(), "what is pushed is the model at the end"
-    ),
     "prediction_loss_only": "WER and CER choose the best checkpoint",
     "batch_eval_metrics": "WER and CER are of all utterances together",
     "dataloader_drop_last": "rows would be left out that nobody hears of",

@@ -108,7 +108,6 @@ def test_every_preset_can_be_parsed(name):
         ("--use_liger_kernel", ["--use_liger_kernel has no place here"]),
         ("--neftune_noise_alpha 5", ["--neftune_noise_alpha has no place here"]),
         ("--length_column_name seconds", ["--length_column_name has no place here"]),
-        ("--hub_strategy end", ["--hub_strategy has no place here"]),
         ("--train_sampling_strategy sequential", ["so many clips", "--batch_seconds 64: change"]),
         ("--eval_strategy no", ["--eval_strategy and --save_strategy must be the same"]),
         (
