@@ -177,8 +177,9 @@ def make_trainer(
     processor: ProcessorMixin,
     train: Any,
     test: Any,
+    fresh: bool = False,
 ) -> CTCTrainer:
-    """The guide's Trainer on prepared rows (`preparation.prepare`)."""
+    """The guide's Trainer on prepared rows (`preparation.prepare`); `fresh` tells of the head."""
     models.allowed_cores()  # no more threads than these
     rate = int(processor.feature_extractor.sampling_rate)
     augment = augmentation.of(options.augment, rate)
@@ -195,7 +196,7 @@ def make_trainer(
             processor, preparation.Features(processor), masked=True
         ),
         train_collator=DataCollatorCTCWithPadding(processor, features),
-        watch=Watch(sum(train["length"][:]) / rate),
+        watch=Watch(sum(train["length"][:]) / rate, fresh),
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         compute_metrics=Measure(processor),
