@@ -53,14 +53,16 @@ MEASURED = ("wer", "cer", "loss", "blank_frames", "empty_hypotheses")  # at each
 LIMITS = {
     **dict.fromkeys(
         """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
-        eval_accumulation_steps num_proc dataloader_prefetch_factor""".split(),
+        eval_accumulation_steps num_proc dataloader_prefetch_factor save_total_limit""".split(),
         (1, math.inf),
     ),
     **dict.fromkeys(
         """batch_seconds shortest longest patience dataloader_num_workers learning_rate warmup_steps
-        weight_decay adam_epsilon max_grad_norm num_train_epochs""".split(),
+        weight_decay adam_epsilon max_grad_norm num_train_epochs logging_steps eval_steps eval_delay
+        save_steps""".split(),
         (0, math.inf),
     ),
+    "max_steps": (-1, math.inf),  # which is as many as the epochs have
     **dict.fromkeys("dropout mask_time_prob".split(), (0, 1)),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), (0, 0.99999)),
     **dict.fromkeys("seed data_seed".split(), (0, 2**32 - 1)),
