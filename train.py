@@ -89,7 +89,9 @@ def main(argv: list[str]) -> int:
         return 0
 
     # 4. Train, from the last checkpoint if asked; Ctrl-C saves and goes on to the end.
-    trainer = training.make_trainer(options, arguments, model, processor, train.rows, test.rows)
+    trainer = training.make_trainer(
+        *(options, arguments, model, processor, train.rows, test.rows, fresh)
+    )
     if first and not checkpoint:
         language_model.provide(folder, words, parts.train["transcription"], options.text)
         resuming.begin(options, arguments, material)

@@ -8,6 +8,7 @@ no larger than the recordings.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import zlib
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 AUDIO_COLUMNS = ("audio", "file_name", "path", "file", "filename")
 TEXT_COLUMNS = ("transcription", "text", "sentence", "transcript", "normalized_text")
-SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id")
+SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id", "speakerid", "spk_id", "spk")
 STRINGS = ("string", "large_string")
 BINARY = ("binary", "large_binary")
 PLACE = "place"  # column of the number by which a row is known, where rows were parted
@@ -42,6 +43,7 @@ class Columns:
 
     audio: str | None = None
     text: str | None = None
+    speaker: str | None = None
 
 
 def load(
@@ -117,7 +119,14 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
     sound = _column(rows, name, "recordings", columns.audio, AUDIO_COLUMNS, "--audio_column")
     words = _column(rows, name, "transcripts", columns.text, TEXT_COLUMNS, "--text_column")
     speaker = _first(rows, SPEAKER_COLUMNS)
+    if columns.speaker is not None:
+        speaker = _column(rows, name, "speakers", columns.speaker, (), "--speaker_column")
     chosen, there = [c for c in (sound, words, speaker) if c], ", ".join(rows.column_names)
+    if len({*chosen}) < len(chosen):
+        raise DataError(
+            f"The columns of {name} cannot be two things at once ({', '.join(chosen)}): choose "
+            f"with --audio_column, --text_column or --speaker_column. There are: {there}."
+        )
     rows = rows.select_columns(chosen)
     for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):
         if old and old != new:
@@ -192,12 +201,16 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 
 
 def _find(start: Path, path: str) -> Path:
-    """Also where a Mac wrote its Korean or French names apart (NFD), or Windows its folders, with
-    spaces around it, and in `clips`, where Common Voice has them."""
+    """Also where a Mac wrote Korean or French names apart (NFD), of folders, of files or both, or
+    Windows its folders, with spaces around it, and in `clips`, where Common Voice has them."""
     bare = path.strip()
-    written = (path, bare, bare.replace("\\", "/"), f"clips/{bare}")
-    spellings = [*written, *(normalize(form, each) for form in ("NFC", "NFD") for each in written)]
-    return next((start / name for name in spellings if _is_there(start / name)), start / path)
+    written = [Path(each) for each in (path, bare, bare.replace("\\", "/"), f"clips/{bare}")]
+    spellings = [start / each for each in written]
+    for of_folder, of_file in itertools.product(("NFC", "NFD"), repeat=2):
+        for each in written:
+            folder, name = normalize(of_folder, str(each.parent)), normalize(of_file, each.name)
+            spellings.append(start / folder / name)
+    return next(filter(_is_there, spellings), start / path)
 
 
 def _is_there(file: Path) -> bool:

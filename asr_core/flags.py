@@ -25,11 +25,22 @@ CHOICES = {
     "punctuation": text.PUNCTUATION,
     "hangul": text.HANGUL,
 }
+# Flags that the guide and older programs have, in today's names.
+RENAMED = {
+    "warmup_ratio": "--warmup_steps with a share, as in 0.1",
+    "group_by_length": "--train_sampling_strategy group_by_length",
+    "evaluation_strategy": "--eval_strategy",
+}
 # Flags of the Trainer that have no place here, and why.
 REFUSED = {
     "resume_from_checkpoint": "use --resume, which goes on from the last checkpoint",
     "label_smoothing_factor": "CTC has no labels of frames to smooth",
-    "neftune_noise_alpha": "it is for models that read text",
+    **dict.fromkeys(
+        "neftune_noise_alpha use_cache use_liger_kernel".split(), "it is for models that read text"
+    ),
+    **dict.fromkeys("fp16_full_eval bf16_full_eval".split(), "a model is measured as it learns"),
+    "length_column_name": "recordings are measured here",
+    "do_predict": "use `python -m asr_core evaluate`",
     "prediction_loss_only": "WER and CER choose the best checkpoint",
     "batch_eval_metrics": "WER and CER are of all utterances together",
     "dataloader_drop_last": "rows would be left out that nobody hears of",
@@ -42,14 +53,16 @@ MEASURED = ("wer", "cer", "loss", "blank_frames", "empty_hypotheses")  # at each
 LIMITS = {
     **dict.fromkeys(
         """per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
-        eval_accumulation_steps num_proc dataloader_prefetch_factor""".split(),
+        eval_accumulation_steps num_proc dataloader_prefetch_factor save_total_limit""".split(),
         (1, math.inf),
     ),
     **dict.fromkeys(
         """batch_seconds shortest longest patience dataloader_num_workers learning_rate warmup_steps
-        weight_decay adam_epsilon max_grad_norm num_train_epochs""".split(),
+        weight_decay adam_epsilon max_grad_norm num_train_epochs logging_steps eval_steps eval_delay
+        save_steps""".split(),
         (0, math.inf),
     ),
+    "max_steps": (-1, math.inf),  # which is as many as the epochs have
     **dict.fromkeys("dropout mask_time_prob".split(), (0, 1)),
     **dict.fromkeys("adam_beta1 adam_beta2".split(), (0, 0.99999)),
     **dict.fromkeys("seed data_seed".split(), (0, 2**32 - 1)),
@@ -80,6 +93,9 @@ class Options:
     )
     audio_column: str | None = field(default=None, metadata={"help": "column of recordings"})
     text_column: str | None = field(default=None, metadata={"help": "column of transcripts"})
+    speaker_column: str | None = field(
+        default=None, metadata={"help": "column of who speaks, to hold out whole speakers"}
+    )
     shortest: float = field(default=0.1, metadata={"help": "seconds; shorter rows are left out"})
     longest: float = field(default=20.0, metadata={"help": "seconds; longer rows are left out"})
     vocabulary: str = field(
@@ -174,11 +190,14 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             ) from error
         raise OptionError(first_line(error)) from error
     if rest:
-        raise OptionError(f"There is no option {rest[0]}: see `python train.py --help`.")
+        now = RENAMED.get(_name(rest[0]))
+        instead = f"use {now}" if now else "see `python train.py --help`"
+        raise OptionError(f"There is no option {rest[0]}: {instead}.")
     options.preset = preset
     _check_limits(options, arguments)
     for name, why in REFUSED.items():
-        if getattr(arguments, name):
+        usual = TrainingArguments.__dataclass_fields__[name].default
+        if getattr(arguments, name) not in (usual, None, False):
             raise OptionError(f"--{name} has no place here: {why}.")
     if not arguments.eval_do_concat_batches:
         raise OptionError("--eval_do_concat_batches has no place here: WER and CER are of all.")
@@ -187,6 +206,12 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             f"--language_model {options.language_model} knows words only, and would leave out what "
             "--punctuation keep has learnt: leave one of them out."
         )
+    for name in ("num_train_epochs", "max_steps"):
+        if getattr(arguments, name) == 0:
+            raise OptionError(f"--{name} 0 teaches nothing: use --dry_run to look at the data.")
+    for name in ("hub_model_id", "hub_private_repo"):
+        if getattr(arguments, name) and not arguments.push_to_hub:
+            raise OptionError(f"--{name} is for --push_to_hub: add that, or leave it out.")
     if arguments.auto_find_batch_size and options.batch_seconds:
         raise OptionError("--auto_find_batch_size counts clips: add --batch_seconds 0.")
     if _given(argv, "fp16", "") and arguments.fp16 and arguments.device.type == "cpu":
@@ -201,13 +226,21 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             raise OptionError(f"--text {path} is not a file: give one or more text files.")
     if not options.test_size > 0:  # nan is not
         raise OptionError(f"--test_size {options.test_size:g}: a part of the rows must be left.")
-    if options.patience and not arguments.load_best_model_at_end:
-        raise OptionError("--patience needs --load_best_model_at_end, to know which was best.")
-    if options.batch_seconds and _given(argv, "per_device_train_batch_size", ""):
+    evaluated = arguments.eval_strategy != "no"
+    if options.patience and not (evaluated and arguments.load_best_model_at_end):
         raise OptionError(
-            f"--per_device_train_batch_size counts clips, but batches are of --batch_seconds "
-            f"{options.batch_seconds:g}: change that instead, or set it to 0."
+            "--patience needs evaluations and --load_best_model_at_end, to know which was best: "
+            "add --patience 0 to do without."
         )
+    for name, harmless in (
+        ("per_device_train_batch_size", ""),
+        ("train_sampling_strategy", "group_by_length"),  # as batches by duration are
+    ):
+        if options.batch_seconds and _given(argv, name, harmless) != harmless:
+            raise OptionError(
+                f"--{name} is for batches of so many clips, but they are of --batch_seconds "
+                f"{options.batch_seconds:g}: change that instead, or set it to 0."
+            )
     for name in arguments.report_to:
         if name not in get_available_reporting_integrations():
             raise OptionError(f"--report_to {name} needs that package: `pip install {name}` first.")
@@ -247,12 +280,16 @@ def _given(argv: Sequence[str], name: str, default: str) -> str:
 
 
 def _preset(argv: Sequence[str], name: str) -> dict[str, Any]:
-    """The values of a preset; a configuration and a part go with its own dataset and no other."""
+    """The values of a preset; a configuration and a part go with its own dataset and no other.
+
+    Its `max_steps` would win over epochs that are asked for.
+    """
     values = PRESETS[name]
-    if _given(argv, "dataset", values["dataset"]) == values["dataset"]:
-        return values
-    own = ("dataset_config", "train_split")
-    return {key: value for key, value in values.items() if key not in own}
+    other = _given(argv, "dataset", values["dataset"]) != values["dataset"]
+    lost = {"dataset_config", "train_split"} if other else set()
+    if _given(argv, "num_train_epochs", ""):
+        lost.add("max_steps")
+    return {key: value for key, value in values.items() if key not in lost}
 
 
 def _machine(argv: Sequence[str]) -> dict[str, Any]:

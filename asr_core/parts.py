@@ -39,14 +39,15 @@ def load_parts(options: Options, seed: int) -> Parts:
 
     Raises DataError when there is no such dataset or part, OptionError when too few rows are left.
     """
-    columns = data.Columns(options.audio_column, options.text_column)
+    columns = data.Columns(options.audio_column, options.text_column, options.speaker_column)
     where = (options.dataset, options.dataset_config)
     train = data.load(*where, options.train_split, columns)
     split = options.eval_split
     if split is None and options.train_split == "train":
         split = data.test_split(data.splits(*where))
     if split:
-        return Parts(train, data.load(*where, split, columns), f"measured on its '{split}' part")
+        note = f"measured on its '{split}' part (--test_size is not used)"
+        return Parts(train, data.load(*where, split, columns), note)
     # Rows are known by their place in the dataset, also after they are parted.
     return _cut_off(train.add_column(data.PLACE, [*range(len(train))]), options.test_size, seed)
 

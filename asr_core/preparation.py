@@ -80,9 +80,10 @@ class _Examine:
                 checksum = zlib.crc32(block.tobytes(), checksum)
         except AudioError as error:
             problem = "too short" if recording.read else "undecodable"
-            if _is_missing(source):
+            if _is_missing(source):  # often all of them, for one reason, which is told once
                 problem, sought = MISSING, source or ""
-            log.warning("%s", error)
+            else:
+                log.warning("%s", error)
         for warning in recording.warnings:
             log.warning("%s", warning)
         return {

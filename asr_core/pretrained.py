@@ -98,6 +98,11 @@ def new_processor(options: Options, transcripts: Sequence[str], where: str) -> P
         path = Path(folder, "vocab.json")
         path.write_text(json.dumps(tokens, ensure_ascii=False, indent=0), encoding="utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(str(path))
+    if options.punctuation == "keep" != text.Spelling.of(tokenizer).punctuation:
+        raise OptionError(
+            "--punctuation keep: the transcripts have none of . , ? ! and their like, by which "
+            "a model that writes punctuation is known. Leave it out."
+        )
     try:
         extractor = AutoFeatureExtractor.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError) as error:

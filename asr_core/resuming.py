@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 BEGUN = "begun.json"
 LASTING = (  # options that a run cannot change on its way
     "model dataset dataset_config train_split eval_split test_size audio_column text_column "
-    "vocabulary case punctuation hangul freeze language_model augment batch_seconds shortest "
-    "longest"
+    "speaker_column vocabulary case punctuation hangul freeze language_model augment batch_seconds "
+    "shortest longest"
 ).split()
 # Those of the Trainer that go by what the checkpoint holds, whatever is said now, or by which
 # its steps and its best checkpoint are counted; the seed parts the rows to learn from, too.

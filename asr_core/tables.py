@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 SAMPLE_FOLDER = Path(__file__).parent / "embedded" / "sample"
-TEST_SPLITS = ("test", "validation", "dev", "eval")
+METADATA = ("metadata.csv", "metadata.jsonl")
+TEST_SPLITS = ("test", "validation", "valid", "val", "dev", "eval")
 # Files of rows, as `load_dataset` names their readers.
 FORMS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
 # What is in a cell when a quote was not closed: a line with a cell that is a recording's name.
@@ -122,17 +123,16 @@ def find(name: str) -> Tables | None:
             )
         return Tables(FORMS[path.suffix.lower()], {"train": [str(path)]})
     if path.is_dir():
-        for metadata in ("metadata.csv", "metadata.jsonl"):
-            if (path / metadata).exists():
-                return Tables(FORMS[Path(metadata).suffix], {"train": [str(path / metadata)]})
-            parts = _parts(path.glob(f"*/{metadata}"), lambda file: file.parent.name)
-            if parts:
-                return Tables(FORMS[Path(metadata).suffix], parts)
+
+        def part(file: Path) -> str:
+            return "train" if file.parent == path else file.parent.name
+
+        places = [at + metadata for at in ("", "*/") for metadata in METADATA]
+        if files := [file for place in places for file in path.glob(place)]:
+            _refuse_unlike(files, path)
+            return Tables(FORMS[files[0].suffix], _parts(files, part))
         states = [path / SAVED] if (path / SAVED).exists() else path.glob(f"*/{SAVED}")
-        parts = _parts(
-            (file for state in states for file in _saved(state)),
-            lambda file: "train" if file.parent == path else file.parent.name,
-        )
+        parts = _parts((file for state in states for file in _saved(state)), part)
         if parts:
             return Tables("arrow", parts)
         for ending in TABLES:
@@ -161,6 +161,17 @@ def _refuse_others(folder: Path, ending: str) -> None:
             )
 
 
+def _refuse_unlike(files: list[Path], folder: Path) -> None:
+    """Raises DataError where metadata lies beside other metadata that would not be found."""
+    first, *others = files
+    for other in others:
+        if (other.suffix, other.parent == folder) != (first.suffix, first.parent == folder):
+            raise DataError(
+                f"{other} would not be read beside {first}: keep one file for all, or one of the "
+                "same kind in each part's folder, and move others elsewhere."
+            )
+
+
 def _saved(state: Path) -> list[Path]:
     """What `save_to_disk` wrote beside `state`, and not what `map` made of it later."""
     try:
@@ -171,10 +182,13 @@ def _saved(state: Path) -> list[Path]:
 
 
 def _parts(files: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[str]]:
-    """Files by the `name` of their part, spelt as `datasets` wants it: "speaker 1" is speaker_1."""
+    """Files by the `name` of their part, spelt as `datasets` wants it: "speaker 1" is speaker_1,
+    and Test, as some call it, test."""
     parts: dict[str, list[str]] = {}
     for file in sorted(files):
-        parts.setdefault(re.sub(r"\W", "_", name(file)), []).append(str(file))
+        part = re.sub(r"\W", "_", name(file))
+        usual = part.lower() in ("train", *TEST_SPLITS)
+        parts.setdefault(part.lower() if usual else part, []).append(str(file))
     for part, paths in parts.items():
         if len(folders := {str(Path(path).parent) for path in paths}) > 1:
             raise DataError(

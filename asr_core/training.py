@@ -177,8 +177,9 @@ def make_trainer(
     processor: ProcessorMixin,
     train: Any,
     test: Any,
+    fresh: bool = False,
 ) -> CTCTrainer:
-    """The guide's Trainer on prepared rows (`preparation.prepare`)."""
+    """The guide's Trainer on prepared rows (`preparation.prepare`); `fresh` tells of the head."""
     models.allowed_cores()  # no more threads than these
     rate = int(processor.feature_extractor.sampling_rate)
     augment = augmentation.of(options.augment, rate)
@@ -195,7 +196,7 @@ def make_trainer(
             processor, preparation.Features(processor), masked=True
         ),
         train_collator=DataCollatorCTCWithPadding(processor, features),
-        watch=Watch(sum(train["length"][:]) / rate),
+        watch=Watch(sum(train["length"][:]) / rate, fresh),
         batch_samples=options.batch_seconds * rate,
         processing_class=processor,
         compute_metrics=Measure(processor),
@@ -288,8 +289,8 @@ def _writing(folder: Path, what: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            f"{what} because the GPU's memory is too small: add --gradient_checkpointing true, or "
-            "lower --batch_seconds or --longest, with another --output_dir."
+            f"{what} because the GPU's memory is too small: add --activation_checkpointing true, "
+            "or lower --batch_seconds or --longest, with another --output_dir."
         ) from error
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors have their own words for a full disk.

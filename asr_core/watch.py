@@ -26,17 +26,23 @@ COLLAPSED = (
 CHANGE = "{change} --learning_rate (now {rate:g}; 1e-4 to 3e-4 suits a fresh head), "
 RATES = (1e-4, 3e-4)  # that are neither too low nor too high
 
+FEW = 200  # steps, in which a fresh head does not learn to write at such rates
+HURRIED = (
+    "Only {steps} steps will be taken, and a fresh head learns to write in hundreds: lower "
+    "--batch_seconds and --gradient_accumulation_steps, or raise --num_train_epochs."
+)
+
 EMPTY = 0.9  # share of empty hypotheses from which a model is said to say nothing
 
 
 class Watch(TrainerCallback):
     """Says how it goes, one line at a time, and when the model is stuck at blank.
 
-    `audio` is what is learnt from in an epoch, in seconds.
+    `audio` is what is learnt from in an epoch, in seconds; a `fresh` head knows no letters yet.
     """
 
-    def __init__(self, audio: float) -> None:
-        self.audio = audio
+    def __init__(self, audio: float, fresh: bool = False) -> None:
+        self.audio, self.fresh = audio, fresh
         self._began = (0.0, 0)
         self._learning = self._waiting = 0.0  # seconds since the pace was last told
         self._told = 0.0  # the epoch when it was
@@ -45,6 +51,8 @@ class Watch(TrainerCallback):
     def on_train_begin(self, args, state, control, **_):
         self._began = (time.monotonic(), state.global_step)
         self._told = state.epoch or 0.0
+        if self.fresh and state.max_steps < FEW:
+            log.info("%s", HURRIED.format(steps=state.max_steps))
 
     def on_step_begin(self, args, state, control, **_):
         now = time.monotonic()

@@ -96,6 +96,34 @@ def test_a_folder_of_folders_has_parts_with_recordings_of_their_own(tmp_path):
     assert seconds("train+test") == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(("learnt", "measured"), [("Train", "TEST"), ("TRAIN", "Val")])
+def test_parts_may_have_capitals(tmp_path, learnt, measured):
+    for name in (learnt, measured):
+        recordings.write_csv(
+            recordings.clips(tmp_path / name) / "metadata.csv", recordings.records()
+        )
+    assert set(data.splits(str(tmp_path))) == {"train", measured.lower()}
+    assert data.test_split(data.splits(str(tmp_path))) == measured.lower()
+    (row, *_) = data.load(str(tmp_path))
+    assert Path(data.row_source(row)).is_file()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("metadata.csv", "test/metadata.csv"),
+        ("metadata.csv", "metadata.jsonl"),
+        ("train/metadata.csv", "test/metadata.jsonl"),
+    ],
+)
+def test_metadata_that_would_be_forgotten_beside_other_metadata_is_named(tmp_path, one, other):
+    for name in (one, other):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    message = said(data.splits, str(tmp_path))
+    assert f"{tmp_path / other} would not be read beside {tmp_path / one}" in message
+
+
 def test_what_was_saved_in_parts_has_them(tmp_path):
     rows = Dataset.from_parquet(str(parquet_file(tmp_path)))
     DatasetDict(train=rows, test=rows.select([4, 5])).save_to_disk(tmp_path / "saved")
@@ -408,10 +436,15 @@ def test_recordings_that_come_later_are_found(tmp_path):
 
 @pytest.mark.parametrize(
     ("lies", "written"),
-    [("한글.wav", "한글.wav"), ("clips/a.wav", "clips\\a.wav")],
+    [
+        (unicodedata.normalize("NFD", "한글.wav"), "한글.wav"),
+        ("clips/a.wav", "clips\\a.wav"),
+        # Of a Mac's archive, taken apart in a folder that was made elsewhere.
+        ("녹음/" + unicodedata.normalize("NFD", "한글.wav"), "녹음\\한글.wav"),
+    ],
 )
 def test_names_that_were_written_elsewhere_are_found(tmp_path, lies, written):
-    place = tmp_path / unicodedata.normalize("NFD", lies)
+    place = tmp_path / lies
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(recordings.sound(1.0))
     (tmp_path / "metadata.csv").write_text(f"file_name,transcription\n{written},hello\n")

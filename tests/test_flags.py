@@ -77,6 +77,7 @@ def test_every_preset_can_be_parsed(name):
             "--patience 3 --load_best_model_at_end False",
             ["--patience needs", "--load_best_model_at_end"],
         ),
+        ("--eval_strategy no --save_strategy no", ["--patience needs evaluations", "patience 0"]),
         ("--per_device_train_batch_size 4", ["--batch_seconds 64: change that instead, or set"]),
         (
             "--language_model build --text no.txt",
@@ -90,6 +91,9 @@ def test_every_preset_can_be_parsed(name):
         ("--per_device_eval_batch_size 0", ["size 0: it must be a number of at least 1."]),
         ("--num_proc -1", ["--num_proc -1: it must be a number of at least 1."]),
         ("--dataloader_num_workers -1", ["workers -1: it must be a number of at least 0."]),
+        ("--save_total_limit 0", ["--save_total_limit 0: it must be a number of at least 1."]),
+        ("--logging_steps -3", ["--logging_steps -3: it must be a number of at least 0."]),
+        ("--max_steps -5", ["--max_steps -5: it must be a number of at least -1."]),
         ("--seed -1", ["--seed -1: it must be a number from 0 to 4294967295."]),
         ("--dropout 2", ["--dropout 2: it must be a number from 0 to 1."]),
         ("--mask_time_prob 2", ["--mask_time_prob 2: it must be a number from 0 to 1."]),
@@ -99,6 +103,15 @@ def test_every_preset_can_be_parsed(name):
         ("--test_size nan", ["--test_size nan: a part of the rows must be left."]),
         ("--report_to nothing", ["--report_to nothing needs that package"]),
         ("--nonsense 1", ["There is no option --nonsense", "--help"]),
+        ("--warmup_ratio 0.1", ["no option --warmup_ratio: use --warmup_steps with a share"]),
+        ("--num_train_epochs 0", ["--num_train_epochs 0 teaches nothing"]),
+        ("--max_steps 0", ["--max_steps 0 teaches nothing"]),
+        ("--hub_model_id me/mine", ["--hub_model_id is for --push_to_hub"]),
+        ("--bf16_full_eval", ["--bf16_full_eval has no place here"]),
+        ("--use_liger_kernel", ["--use_liger_kernel has no place here"]),
+        ("--neftune_noise_alpha 5", ["--neftune_noise_alpha has no place here"]),
+        ("--length_column_name seconds", ["--length_column_name has no place here"]),
+        ("--train_sampling_strategy sequential", ["so many clips", "--batch_seconds 64: change"]),
         ("--eval_strategy no", ["--eval_strategy and --save_strategy must be the same"]),
         (
             "--resume_from_checkpoint x",
@@ -142,6 +155,12 @@ def test_flags_override_the_preset_and_the_rest_stays():
     options, arguments = parse(["--preset", "guide", "--learning_rate", "3e-4"])
     assert arguments.learning_rate == 3e-4
     assert (options.train_split, arguments.max_steps) == ("train[:100]", 2000)
+
+
+def test_epochs_that_are_asked_for_are_not_overruled_by_the_steps_of_a_preset():
+    _, arguments = parse("--preset guide --num_train_epochs 3".split())
+    assert (arguments.num_train_epochs, arguments.max_steps) == (3, -1)
+    parse("--train_sampling_strategy group_by_length".split())  # as batches by duration are
 
 
 def test_a_machine_without_semaphores_uses_its_cores_but_no_other_processes():

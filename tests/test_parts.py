@@ -8,7 +8,7 @@ import pytest
 import recordings
 
 from asr_core import data
-from asr_core.errors import OptionError
+from asr_core.errors import DataError, OptionError
 from asr_core.flags import Options
 from asr_core.parts import Parts, load_parts, whole_speakers
 
@@ -90,6 +90,22 @@ def test_one_row_may_be_asked_for_but_not_all(parted):
             parted(*speakers, size=6)
 
 
+def test_who_speaks_may_be_in_a_column_of_any_name(tmp_path):
+    rows = [
+        {"file_name": name, "text": said, "spk": who, "Person": f"{said[0]}"}
+        for name, said, who, _ in recordings.ROWS
+    ]
+    path = str(recordings.write_csv(recordings.clips(tmp_path) / "rows.csv", rows))
+    assert {*load_parts(Options(dataset=path), seed=0).train["speaker"]} < {"ann", "ben", "cleo"}
+    parts = load_parts(Options(dataset=path, speaker_column="person"), seed=0)
+    assert {*parts.train["speaker"]} | {*parts.test["speaker"]} == {*"FwPcat"}
+    assert "other speakers" in parts.note
+    with pytest.raises(DataError, match=r"no column of speakers \('who'\): there are .*_column"):
+        load_parts(Options(dataset=path, speaker_column="who"), seed=0)
+    with pytest.raises(DataError, match=r"two things at once \(file_name, text, text\)"):
+        load_parts(Options(dataset=path, speaker_column="text"), seed=0)
+
+
 def test_rows_without_a_name_are_known_by_their_place_in_the_dataset(parted):
     parts = parted("ann", "ann", "ann", "ann", "ben", "ann", size=1)
     (row,) = parts.test
@@ -99,5 +115,6 @@ def test_rows_without_a_name_are_known_by_their_place_in_the_dataset(parted):
 def test_a_part_to_measure_on_is_used_where_there_is_one():
     parts = load_parts(Options(dataset=data.SAMPLE), seed=0)
     assert transcripts(parts)[1] == data.load(data.SAMPLE, split="test")["transcription"][:]
+    assert parts.note == "measured on its 'test' part (--test_size is not used)"
     parts = load_parts(Options(dataset=data.SAMPLE, train_split="train[:30]"), seed=0)
     assert len(parts.train) + len(parts.test) == 30

@@ -109,13 +109,14 @@ def test_recordings_that_differ_in_their_beginning_alone_are_told_apart(tmp_path
     assert one != other
 
 
-def test_where_recordings_are_missing_from_is_said_each_time(tmp_path, processor):
+def test_where_recordings_are_missing_from_is_said_each_time(tmp_path, processor, caplog):
     recordings.write_csv(tmp_path / "metadata.csv", recordings.records())
     for _ in range(2):  # the second time what was found out comes from the cache
         with pytest.raises(DataError) as caught:
             prepared(tmp_path, processor)
         where = tmp_path / "a.wav"
         assert f"can be used: 6 missing (the first is not at {where})." in str(caught.value)
+    assert not caplog.records  # not six times
     recordings.clips(tmp_path)  # and when they have come, they are found
     assert len(prepared(tmp_path, processor).rows) == 5
 

@@ -107,6 +107,14 @@ def test_a_spelling_that_the_models_own_characters_rule_out_is_not_ignored(flag)
     assert not pretrained.load_processor(options, ["HELLO"])[1]
 
 
+def test_punctuation_that_no_model_is_known_by_is_not_dropped_without_a_word():
+    flags = "--model embedded --vocabulary data --punctuation keep"
+    options, _ = parse(flags.split())
+    with pytest.raises(OptionError, match=r"--punctuation keep: .* none of \. , \? !"):
+        pretrained.load_processor(options, ["well-known", "100%"])
+    assert pretrained.load_processor(options, ["well-known", "100%."])[1]
+
+
 @pytest.mark.parametrize("broken", ["model.safetensors", "processor_config.json"])
 def test_a_model_that_was_cut_short_is_told_in_a_sentence(tmp_path, broken):
     folder = tiny.wav2vec2(tmp_path)

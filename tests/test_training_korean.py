@@ -50,8 +50,10 @@ def test_korean_from_a_folder_of_recordings(recordings, tmp_path, caplog):
         "--mask_time_prob 0 --warmup_steps 5 --eval_strategy no --save_strategy no "
         "--load_best_model_at_end False --augment none"
     ).split()
+    caplog.set_level("INFO", logger="asr_core")
     done = train.main(["--dataset", str(recordings), "--output_dir", str(folder), *flags])
     assert done == 0
+    assert "Only 60 steps will be taken" in caplog.text
 
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     letters = [token for token in vocabulary if len(token) == 1 and token != "|"]

@@ -71,6 +71,14 @@ def test_a_model_that_says_nothing_needs_another_rate(rate, advice, caplog):
     assert "says nothing" in caplog.text and "--learning_rate" not in caplog.text
 
 
+@pytest.mark.parametrize(("fresh", "steps"), [(True, 40), (True, 400), (False, 40)])
+def test_a_fresh_head_that_will_not_have_learnt_to_write_is_told_before(fresh, steps, caplog):
+    caplog.set_level("INFO", logger="asr_core")
+    state = SimpleNamespace(epoch=0, global_step=0, max_steps=steps)
+    watch.Watch(1.0, fresh).on_train_begin(None, state, None)
+    assert ("Only 40 steps will be taken" in caplog.text) == (fresh and steps < 200)
+
+
 def test_pace_and_time_left_of_a_run_that_goes_on_are_those_since_then(monkeypatch, caplog):
     caplog.set_level("INFO", logger="asr_core")
     now = 1_000.0
