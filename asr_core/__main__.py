@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import itertools
 import json
 import logging
 import os
@@ -174,14 +173,26 @@ def _transcribe_jobs(
         _make_folder(options.output_dir)
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
-    # Twice the same jobs, a few ahead of each other: never is there a list of all.
-    seen = Counter(all=0)
-    left = ((job, job.look()) for job in _left(jobs, _kept(options), seen))
-    todo, sources = itertools.tee(left)
-    results = recognizer.transcribe_many((_source(job) for job, _ in sources), return_errors=True)
+    kept, seen = _kept(options), Counter(all=0)
+    begun: dict[int, tuple[archive.Job, tuple[int, int]]] = {}  # never is there a list of all
+
+    def left() -> Iterator[Source]:
+        """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
+        for job in jobs:
+            seen["all"] += 1
+            if job.state not in kept:
+                begun[seen["begun"]] = job, job.look()
+                seen["begun"] += 1
+                yield _source(job)
+
+    if options.output_dir:
+        results = recognizer.transcribe_as_ready(left())
+    else:  # printed in the order of the files
+        results = enumerate(recognizer.transcribe_many(left(), return_errors=True))
     failures = 0
     with _progress(count, options) as bar:
-        for (job, before), result in zip(todo, results, strict=True):
+        for number, result in results:
+            job, before = begun.pop(number)
             if job.look() not in (before, archive.NOTHING):
                 name = printable(Path(job.source).name)
                 result = AudioError(
@@ -209,14 +220,6 @@ def _kept(options: argparse.Namespace) -> set[archive.State]:
     if options.overwrite:
         return set()
     return {archive.State.DONE} | (set() if options.update else {archive.State.OLD})
-
-
-def _left(jobs: archive.Jobs, kept: set[archive.State], seen: Counter) -> Iterator[archive.Job]:
-    """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
-    for job in jobs:
-        seen["all"] += 1
-        if job.state not in kept:
-            yield job
 
 
 def _progress(count: int, options: argparse.Namespace):

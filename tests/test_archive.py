@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -72,16 +74,14 @@ def test_transcripts_lie_in_folders_like_those_of_the_recordings(run, talks, mod
 
 
 def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
-    out, many = talks.parent / "out", Recognizer.transcribe_many
+    out, ready = talks.parent / "out", Recognizer.transcribe_as_ready
 
-    def interrupted(self, sources, **options):
-        for number, result in enumerate(many(self, sources, **options)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield result
+    def interrupted(self, sources):
+        yield from itertools.islice(ready(self, sources), 2)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recognizer, "transcribe_many", interrupted)
+        patch.setattr(Recognizer, "transcribe_as_ready", interrupted)
         status, errors = run()
     assert status == 130
     assert "Traceback" not in errors
@@ -96,6 +96,24 @@ def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
     assert status == 0
     assert "4 of 4 transcripts are there already" in errors
     assert "tiny" not in errors and "on cpu" not in errors  # the model is not even loaded
+
+
+def test_a_transcript_is_written_when_it_is_ready(run, talks, model, monkeypatch):
+    out, stream = talks.parent / "out", Recognizer.stream
+
+    def slow(self, source):
+        if Path(source).name == "first.wav":  # it is begun first, and takes longest
+            give_up = time.monotonic() + 10
+            while len(written(out)) < len(PLACES) - 1 and time.monotonic() < give_up:
+                time.sleep(0.01)
+            assert len(written(out)) == len(PLACES) - 1
+        return stream(self, source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "stream", slow)
+        assert run()[0] == 0
+    said = Recognizer(model).transcribe_many(talks / place for place in PLACES)
+    assert sorted(written(out).values()) == sorted(f"{each.text}\n" for each in said)
 
 
 def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
@@ -128,17 +146,17 @@ def test_a_recording_that_is_newer_than_its_transcript_is_transcribed_again_if_a
 
 
 def test_of_a_recording_that_is_still_being_written_there_is_no_transcript(run, talks, monkeypatch):
-    many = Recognizer.transcribe_many
+    ready = Recognizer.transcribe_as_ready
 
-    def meanwhile(self, sources, **options):
-        for result in many(self, sources, **options):
+    def meanwhile(self, sources):
+        for number, result in ready(self, sources):
             if result.source == "first.wav":
                 with (talks / "first.wav").open("ab") as file:
                     file.write(bytes(1000))
-            yield result
+            yield number, result
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recognizer, "transcribe_many", meanwhile)
+        patch.setattr(Recognizer, "transcribe_as_ready", meanwhile)
         status, errors = run()
     assert status == 1
     assert "first.wav is still being written: start again when it is complete." in errors
