@@ -114,6 +114,10 @@ class Turns:
 
 
 def _after_fork() -> None:
+    if _all:
+        import torch
+
+        torch.set_num_threads(1)  # or this thread would hand work to those that have stayed behind
     for turns in _all:
         turns.forked()
 
