@@ -17,9 +17,10 @@ KOREAN = {
     "There is no recording yet: record or choose one, then try again.": (
         "아직 녹음이 없습니다. 녹음하거나 파일을 고른 뒤 다시 해 보세요."
     ),
-    "{name} holds samples that are not numbers (NaN or infinity): export it again from the "
-    "program that made it.": (
-        "{name}: 숫자가 아닌 값(NaN, 무한대)이 들어 있습니다. 만든 프로그램에서 다시 내보내세요."
+    "{name} holds samples that are no sound (NaN, infinity or beyond 1e10): export it again from "
+    "the program that made it.": (
+        "{name}: 소리일 수 없는 값(NaN, 무한대, 1e10을 넘는 수)이 들어 있습니다. 만든 프로그램에서 "
+        "다시 내보내세요."
     ),
     "{name} holds no audio: record or choose it again.": (
         "{name}: 소리가 들어 있지 않습니다. 다시 녹음하거나 다시 고르세요."
