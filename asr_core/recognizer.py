@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -189,6 +190,9 @@ class Recognizer:
     def _results(
         self, sources: Iterable[Source], in_order: bool
     ) -> Iterator[tuple[int, Transcript | AsrError]]:
+        # One would be taken apart into letters, bytes or lines.
+        if isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read"):
+            raise AudioError(f"{name_of(sources)} is one recording: give a list of them.")
         failures: list[Exception] = []
         sources = _until_failure(sources, failures)
         if self._turns.callers < 2:

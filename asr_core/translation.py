@@ -69,6 +69,9 @@ KOREAN = {
         "{name}: 잘려 있거나 읽을 수 있는 소리 파일이 아닙니다({reason}). WAV, FLAC, MP3, OGG, "
         "M4A, WebM, MP4를 읽을 수 있습니다."
     ),
+    "{name} is one recording: give a list of them.": (
+        "{name}: 녹음 하나입니다. 녹음의 목록을 주세요."
+    ),
     "{name} has no sound track.": "{name}: 소리가 없는 영상입니다.",
     "{name} is damaged ({reason}) and ends there.": (
         "{name}: 파일이 손상되어({reason}) 거기까지만 읽었습니다."

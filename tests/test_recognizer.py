@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -229,6 +230,13 @@ def test_many_sources_come_back_in_their_order(recognizer):
     alone = [recognizer.transcribe((16_000, sound)).text for sound in sounds]
     together = recognizer.transcribe_many((16_000, sound) for sound in sounds)
     assert [said.text for said in together] == alone
+
+
+@pytest.mark.parametrize("one", ["a.wav", b"RIFF", Path("a.wav"), io.BytesIO(b"RIFF")])
+def test_one_recording_is_not_taken_apart_into_many(one):
+    for many in Ear().transcribe_many(one, return_errors=True), Ear().transcribe_as_ready(one):
+        with pytest.raises(AudioError, match="is one recording: give a list"):
+            next(many)
 
 
 def test_many_sources_are_not_read_before_they_are_wanted(recognizer):
