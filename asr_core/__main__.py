@@ -27,6 +27,7 @@ from asr_core.errors import (
     reason,
     sentence,
 )
+from asr_core.files import sweep
 from asr_core.models import quiet_clients
 from asr_core.start import quick_start
 
@@ -178,9 +179,12 @@ def _transcribe_jobs(
 
     def left() -> Iterator[Source]:
         """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
+        swept = None
         for job in jobs:
             seen["all"] += 1
             if job.state not in kept:
+                if job.target and job.target.parent != swept:
+                    sweep(swept := job.target.parent)
                 begun[seen["begun"]] = job, job.look()
                 seen["begun"] += 1
                 yield _source(job)

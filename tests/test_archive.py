@@ -217,6 +217,20 @@ def test_a_part_is_the_same_wherever_the_folder_is_mounted(tmp_path):
     assert parts[0] == parts[1]
 
 
+def test_what_a_run_that_was_killed_left_half_written_is_removed(run, talks):
+    out = talks.parent / "out"
+    left, lasting = out / f"2024/.{16 * 'a'}.partial", out / f"2024/.{16 * 'b'}.partial"
+    strange = out / "2024/.film.partial"
+    (out / "2024").mkdir(parents=True)
+    for file in left, lasting, strange:
+        file.write_text("half")
+        os.utime(file, (0, 0))
+    os.utime(lasting)  # another run may be at it
+    assert run()[0] == 0
+    assert not left.exists()
+    assert lasting.exists() and strange.exists()
+
+
 def test_machines_that_number_their_processes_alike_write_side_by_side(tmp_path, monkeypatch):
     mine, yours = (Job(name, tmp_path / f"{name}.txt", name) for name in ("mine", "yours"))
     fsync = os.fsync
