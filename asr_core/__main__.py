@@ -130,6 +130,13 @@ def _transcribe(options: argparse.Namespace) -> int:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
         )
+        doubtful = [(job, other) for job, other in jobs.doubtful() if job.state in stay]
+        for job, other in doubtful[:1]:
+            log.warning(
+                "%d may be of other recordings, as %s of %s, which lies beside %s: if so, give "
+                "another --output_dir.",
+                *(len(doubtful), printable(job.target), printable(other), printable(job.source)),
+            )
     if archive.State.OLD in stay and (old := states[archive.State.OLD]):
         log.warning(
             "%d of %d are older than their recordings; --update writes those anew.", old, count

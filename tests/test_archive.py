@@ -311,6 +311,28 @@ def test_names_stay_apart():
         assert len(set(kept)) == len(names)
 
 
+def test_a_transcript_that_may_be_of_another_recording_of_that_name_is_told(
+    talks, model, capsys, caplog
+):
+    caplog.set_level("INFO")
+    out, other = talks.parent / "out", talks / "first.flac"
+    other.write_bytes(recordings.sound(1.0))
+    os.utime(other, (0, 0))  # made before the transcript, and brought here after it
+
+    def run(*files: Path) -> str:
+        caplog.clear()
+        wish = ["--model", model, "--output_dir", str(out)]
+        assert commands.main(["transcribe", *map(str, files), *wish]) == 0
+        return caplog.text
+
+    assert "may be of" not in run(talks / "first.wav")
+    assert "may be of" not in run(talks / "2024/talk.wav")
+    assert f"1 may be of other recordings, as {out / 'first.txt'} of first.wav, which" in run(other)
+    assert "may be of" not in run(talks / "2024/talk.wav")
+    assert "may be of" not in run(other, talks / "first.wav")  # each gets one of its own
+    assert {"first.flac.txt", "first.wav.txt"} < set(written(out))
+
+
 def test_links_are_followed_once(talks, tmp_path):
     elsewhere = tmp_path / "disk2"
     elsewhere.mkdir()
