@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import itertools
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from asr_core.errors import (
     reason,
     sentence,
 )
+from asr_core.files import sweep
 from asr_core.models import quiet_clients
 from asr_core.start import quick_start
 
@@ -130,6 +130,13 @@ def _transcribe(options: argparse.Namespace) -> int:
         log.info(
             "%d of %d transcripts are there already; --overwrite writes them anew.", kept, count
         )
+        doubtful = [(job, other) for job, other in jobs.doubtful() if job.state in stay]
+        for job, other in doubtful[:1]:
+            log.warning(
+                "%d may be of other recordings, as %s of %s, which lies beside %s: if so, give "
+                "another --output_dir.",
+                *(len(doubtful), printable(job.target), printable(other), printable(job.source)),
+            )
     if archive.State.OLD in stay and (old := states[archive.State.OLD]):
         log.warning(
             "%d of %d are older than their recordings; --update writes those anew.", old, count
@@ -174,14 +181,29 @@ def _transcribe_jobs(
         _make_folder(options.output_dir)
     recognizer = _recognizer(options, options.model)
     log.info("%s", recognizer)
-    # Twice the same jobs, a few ahead of each other: never is there a list of all.
-    seen = Counter(all=0)
-    left = ((job, job.look()) for job in _left(jobs, _kept(options), seen))
-    todo, sources = itertools.tee(left)
-    results = recognizer.transcribe_many((_source(job) for job, _ in sources), return_errors=True)
+    kept, seen = _kept(options), Counter(all=0)
+    begun: dict[int, tuple[archive.Job, tuple[int, int]]] = {}  # never is there a list of all
+
+    def left() -> Iterator[Source]:
+        """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
+        swept = None
+        for job in jobs:
+            seen["all"] += 1
+            if job.state not in kept:
+                if job.target and job.target.parent != swept:
+                    sweep(swept := job.target.parent)
+                begun[seen["begun"]] = job, job.look()
+                seen["begun"] += 1
+                yield _source(job)
+
+    if options.output_dir:
+        results = recognizer.transcribe_as_ready(left())
+    else:  # printed in the order of the files
+        results = enumerate(recognizer.transcribe_many(left(), return_errors=True))
     failures = 0
     with _progress(count, options) as bar:
-        for (job, before), result in zip(todo, results, strict=True):
+        for number, result in results:
+            job, before = begun.pop(number)
             if job.look() not in (before, archive.NOTHING):
                 name = printable(Path(job.source).name)
                 result = AudioError(
@@ -209,14 +231,6 @@ def _kept(options: argparse.Namespace) -> set[archive.State]:
     if options.overwrite:
         return set()
     return {archive.State.DONE} | (set() if options.update else {archive.State.OLD})
-
-
-def _left(jobs: archive.Jobs, kept: set[archive.State], seen: Counter) -> Iterator[archive.Job]:
-    """What is to be made, and was not by another run that began meanwhile; all are `seen`."""
-    for job in jobs:
-        seen["all"] += 1
-        if job.state not in kept:
-            yield job
 
 
 def _progress(count: int, options: argparse.Namespace):

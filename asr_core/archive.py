@@ -117,6 +117,24 @@ class Jobs(Iterable[Job]):
             if zlib.crc32(os.fsencode(job.name)) % count == number - 1:
                 yield job
 
+    def doubtful(self) -> list[tuple[Job, str]]:
+        """Files whose transcripts, if there are any, may be of another beside them; its name.
+
+        In a folder that is gone through as a whole, such have names of their own.
+        """
+        beside: dict[Path, list[str]] = {}
+        for folder in {Path(job.source).parent for job in self.files if job.target}:
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    if is_recording(path.name):
+                        beside.setdefault(path.with_suffix(""), []).append(path.name)
+        return [
+            (job, name)
+            for job in self.files
+            for name in beside.get(Path(job.source).with_suffix(""), ())
+            if name != Path(job.source).name and job.target.stem == Path(job.source).stem
+        ]
+
     def _walk(self) -> Iterator[Job]:
         """The folder's recordings and those of all below it, in the order of their names."""
         seen = set()  # links may lead in circles

@@ -30,6 +30,7 @@ Source: TypeAlias = str | os.PathLike | bytes | BinaryIO | tuple[int, np.ndarray
 
 SHORTEST = 0.025  # seconds: the receptive field of wav2vec2's first frame, 400 samples at 16 kHz
 SILENCE = 1e-3  # loudest sample (of 1.0, so -60 dBFS) of a recording in which nobody can be heard
+LOUDEST = 1e10  # of any sample: whole numbers of 32 bits, which some keep as floats, end below it
 BLOCK = 1 << 16  # samples decoded before they are resampled and handed on
 CHANNELS = 64
 CANCELLED = 0.01  # of the power of two channels: what is left where they are opposites, about
@@ -76,8 +77,8 @@ class Recording:
     def blocks(self, rate: int) -> Iterator[np.ndarray]:
         """Mono float32 blocks of shape (samples,) at `rate` Hz.
 
-        Raises AudioError when the source is missing, is not audio, holds none, holds numbers that
-        are not finite, or is shorter than `SHORTEST`.
+        Raises AudioError when the source is missing, is not audio, holds none, holds numbers beyond
+        `LOUDEST`, or is shorter than `SHORTEST`.
         """
         for block in _resample(self._decode(), rate, self.name):
             beyond = len(block) / rate > (left := self.longest - self.read) + 1e-6
@@ -94,16 +95,16 @@ class Recording:
         self.close()
 
     def note(self, block: np.ndarray, rate: int) -> None:
-        """Take account of a block that has come. Raises AudioError when it holds no numbers."""
+        """Take account of a block that has come. Raises AudioError when it can be no sound."""
         self.peak = max(self.peak, self.loudest(block))
         self.read += len(block) / rate
 
     def loudest(self, block: np.ndarray) -> float:
-        """The loudest sample of a block. Raises AudioError when it holds no numbers."""
+        """The loudest sample of a block. Raises AudioError when it holds what can be no sound."""
         low, high = (block.min(), block.max()) if len(block) else (0.0, 0.0)
-        if not np.isfinite(low + high):  # NaN and infinity come through both
+        if not -LOUDEST < low <= high < LOUDEST:  # NaN is neither
             raise AudioError(
-                f"{self.name} holds samples that are not numbers (NaN or infinity): "
+                f"{self.name} holds samples that are no sound (NaN, infinity or beyond 1e10): "
                 "export it again from the program that made it."
             )
         return max(float(high), -float(low))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTIAL = re.compile(r"[.][0-9a-f]{16}[.]partial")
+ABANDONED = 3600.0  # seconds: one takes moments to write, but the clocks of machines differ
 
 
 @contextmanager
@@ -25,6 +30,15 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `whole` could not, as it was killed, from a folder."""
+    for path in folder.glob(".*.partial"):
+        with suppress(OSError):
+            old = time.time() - path.stat().st_mtime > ABANDONED
+            if old and PARTIAL.fullmatch(path.name):
+                path.unlink()
 
 
 def share_weights(folder: Path) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import deque
+import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -171,17 +171,34 @@ class Recognizer:
         before. On a GPU, and with a small model on a CPU, as many are worked on at once as its
         `Turns` have room for.
         """
-        failures: list[Exception] = []
-        sources = _until_failure(sources, failures)
-        if self._turns.callers < 2:
-            results = (self._attempt(source) for source in sources)
-        else:
-            results = self._abreast(sources)
-        with closing(results):
-            for result in results:
+        with closing(self._results(sources, in_order=True)) as results:
+            for _, result in results:
                 if isinstance(result, AsrError) and not return_errors:
                     raise result
                 yield result
+
+    def transcribe_as_ready(
+        self, sources: Iterable[Source]
+    ) -> Iterator[tuple[int, Transcript | AsrError]]:
+        """The number of each source, from 0, and what `transcribe_many` makes of it, once it is.
+
+        So that a short one does not wait for a long one before it. One that cannot be transcribed
+        yields its AsrError.
+        """
+        return self._results(sources, in_order=False)
+
+    def _results(
+        self, sources: Iterable[Source], in_order: bool
+    ) -> Iterator[tuple[int, Transcript | AsrError]]:
+        # One would be taken apart into letters, bytes or lines.
+        if isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read"):
+            raise AudioError(f"{name_of(sources)} is one recording: give a list of them.")
+        failures: list[Exception] = []
+        sources = _until_failure(sources, failures)
+        if self._turns.callers < 2:
+            yield from ((number, self._attempt(source)) for number, source in enumerate(sources))
+        else:
+            yield from self._abreast(sources, in_order)
         if failures:
             raise failures[0]
 
@@ -200,19 +217,31 @@ class Recognizer:
             failure.__cause__ = error
             return failure
 
-    def _abreast(self, sources: Iterable[Source]) -> Iterator[Transcript | AsrError]:
-        """The results in order, of several sources at a time."""
+    def _abreast(
+        self, sources: Iterable[Source], in_order: bool
+    ) -> Iterator[tuple[int, Transcript | AsrError]]:
+        """The results of several sources at a time."""
         stopped = Event()  # or who gives up would wait for an afternoon of sound
         count, room = self._turns.callers, Semaphore(min(LONG_ABREAST, self._turns.early))
         workers = ThreadPoolExecutor(count)
-        begun: deque[Future] = deque()
-        try:
-            for source in sources:
-                begun.append(workers.submit(self._attempt, source, stopped, room))
-                while begun and (len(begun) > count or begun[0].done()):
-                    yield begun.popleft().result()
+        begun: dict[Future, int] = {}
+
+        def ready(most: int) -> Iterator[tuple[int, Transcript | AsrError]]:
+            """What is ready, and more until no more than `most` are begun."""
             while begun:
-                yield begun.popleft().result()
+                wanted = [next(iter(begun))] if in_order else begun
+                patience = None if len(begun) > most else 0
+                done, _ = wait(wanted, patience, return_when=FIRST_COMPLETED)
+                if not done:
+                    break
+                for future in done:
+                    yield begun.pop(future), future.result()
+
+        try:
+            for number, source in enumerate(sources):
+                begun[workers.submit(self._attempt, source, stopped, room)] = number
+                yield from ready(most=count)
+            yield from ready(most=0)
         finally:  # who gives up does not wait, either: of a pipe there may never come more
             stopped.set()
             workers.shutdown(wait=False, cancel_futures=True)

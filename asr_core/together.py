@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from asr_core.errors import ModelError
-from asr_core.turns import Turns
+from asr_core.turns import Turns, submit
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Together(Turns):
             self._arrived(len(asked))
             self._waiting += asked
             for _ in asked:  # one look each, as nobody might come along
-                self._pool.submit(self._next, work)
+                submit(self._pool, self._next, work)
         try:
             return [each.result.result() for each in asked]
         finally:

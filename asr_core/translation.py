@@ -17,9 +17,10 @@ KOREAN = {
     "There is no recording yet: record or choose one, then try again.": (
         "아직 녹음이 없습니다. 녹음하거나 파일을 고른 뒤 다시 해 보세요."
     ),
-    "{name} holds samples that are not numbers (NaN or infinity): export it again from the "
-    "program that made it.": (
-        "{name}: 숫자가 아닌 값(NaN, 무한대)이 들어 있습니다. 만든 프로그램에서 다시 내보내세요."
+    "{name} holds samples that are no sound (NaN, infinity or beyond 1e10): export it again from "
+    "the program that made it.": (
+        "{name}: 소리일 수 없는 값(NaN, 무한대, 1e10을 넘는 수)이 들어 있습니다. 만든 프로그램에서 "
+        "다시 내보내세요."
     ),
     "{name} holds no audio: record or choose it again.": (
         "{name}: 소리가 들어 있지 않습니다. 다시 녹음하거나 다시 고르세요."
@@ -67,6 +68,9 @@ KOREAN = {
     "and MP4 are.": (
         "{name}: 잘려 있거나 읽을 수 있는 소리 파일이 아닙니다({reason}). WAV, FLAC, MP3, OGG, "
         "M4A, WebM, MP4를 읽을 수 있습니다."
+    ),
+    "{name} is one recording: give a list of them.": (
+        "{name}: 녹음 하나입니다. 녹음의 목록을 주세요."
     ),
     "{name} has no sound track.": "{name}: 소리가 없는 영상입니다.",
     "{name} is damaged ({reason}) and ends there.": (

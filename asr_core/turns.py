@@ -11,6 +11,8 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
+from asr_core.errors import ModelError
+
 _all: WeakSet[Turns] = WeakSet()
 LINGER = 1.0  # seconds: who has just had a turn is likely to want another
 
@@ -45,7 +47,7 @@ class Turns:
         """What `work` returns or raises, when its turn has come."""
         with self._lock:
             self._arrived(1)
-            turn = self._pool.submit(self._with_its_share, work, *args)
+            turn = submit(self._pool, self._with_its_share, work, *args)
         try:
             return turn.result()
         finally:
@@ -83,7 +85,7 @@ class Turns:
                 if not begun and self._present >= self.early:  # a thread for it would only wait
                     yield work(item)
                     continue
-                begun.append(workers.submit(work, item))
+                begun.append(submit(workers, work, item))
                 slow = monotonic() - asked > LINGER  # as from a radio: what is done does not wait
                 while begun and (
                     max(len(begun), self._present) >= self.early or (slow and begun[0].done())
@@ -113,7 +115,22 @@ class Turns:
             torch.set_num_threads(self.cores)
 
 
+def submit(pool: ThreadPoolExecutor, work: Callable, *args: Any) -> Future:
+    """Raises ModelError where no work is taken any more, as the program is ending."""
+    try:
+        return pool.submit(work, *args)
+    except RuntimeError as error:
+        raise ModelError(
+            f"Nothing more is transcribed ({error}): the main thread has to wait for this one, as "
+            "with `thread.join()`."
+        ) from error
+
+
 def _after_fork() -> None:
+    if _all:
+        import torch
+
+        torch.set_num_threads(1)  # or this thread would hand work to those that have stayed behind
     for turns in _all:
         turns.forked()
 

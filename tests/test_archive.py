@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -72,16 +74,14 @@ def test_transcripts_lie_in_folders_like_those_of_the_recordings(run, talks, mod
 
 
 def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
-    out, many = talks.parent / "out", Recognizer.transcribe_many
+    out, ready = talks.parent / "out", Recognizer.transcribe_as_ready
 
-    def interrupted(self, sources, **options):
-        for number, result in enumerate(many(self, sources, **options)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield result
+    def interrupted(self, sources):
+        yield from itertools.islice(ready(self, sources), 2)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recognizer, "transcribe_many", interrupted)
+        patch.setattr(Recognizer, "transcribe_as_ready", interrupted)
         status, errors = run()
     assert status == 130
     assert "Traceback" not in errors
@@ -96,6 +96,24 @@ def test_a_run_that_was_interrupted_goes_on(run, talks, monkeypatch, capsys):
     assert status == 0
     assert "4 of 4 transcripts are there already" in errors
     assert "tiny" not in errors and "on cpu" not in errors  # the model is not even loaded
+
+
+def test_a_transcript_is_written_when_it_is_ready(run, talks, model, monkeypatch):
+    out, stream = talks.parent / "out", Recognizer.stream
+
+    def slow(self, source):
+        if Path(source).name == "first.wav":  # it is begun first, and takes longest
+            give_up = time.monotonic() + 10
+            while (there := len([*out.rglob("*.txt")])) < len(PLACES) - 1:
+                assert time.monotonic() < give_up, there
+                time.sleep(0.01)
+        return stream(self, source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recognizer, "stream", slow)
+        assert run()[0] == 0
+    said = Recognizer(model).transcribe_many(talks / place for place in PLACES)
+    assert sorted(written(out).values()) == sorted(f"{each.text}\n" for each in said)
 
 
 def test_what_is_there_is_kept_unless_it_shall_be_written_anew(run, talks):
@@ -128,17 +146,17 @@ def test_a_recording_that_is_newer_than_its_transcript_is_transcribed_again_if_a
 
 
 def test_of_a_recording_that_is_still_being_written_there_is_no_transcript(run, talks, monkeypatch):
-    many = Recognizer.transcribe_many
+    ready = Recognizer.transcribe_as_ready
 
-    def meanwhile(self, sources, **options):
-        for result in many(self, sources, **options):
+    def meanwhile(self, sources):
+        for number, result in ready(self, sources):
             if result.source == "first.wav":
                 with (talks / "first.wav").open("ab") as file:
                     file.write(bytes(1000))
-            yield result
+            yield number, result
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recognizer, "transcribe_many", meanwhile)
+        patch.setattr(Recognizer, "transcribe_as_ready", meanwhile)
         status, errors = run()
     assert status == 1
     assert "first.wav is still being written: start again when it is complete." in errors
@@ -197,6 +215,20 @@ def test_a_part_is_the_same_wherever_the_folder_is_mounted(tmp_path):
         jobs = Jobs([str(tmp_path / place)], tmp_path / "out", "txt", (1, 3))
         parts.append([job.name for job in jobs])
     assert parts[0] == parts[1]
+
+
+def test_what_a_run_that_was_killed_left_half_written_is_removed(run, talks):
+    out = talks.parent / "out"
+    left, lasting = out / f"2024/.{16 * 'a'}.partial", out / f"2024/.{16 * 'b'}.partial"
+    strange = out / "2024/.film.partial"
+    (out / "2024").mkdir(parents=True)
+    for file in left, lasting, strange:
+        file.write_text("half")
+        os.utime(file, (0, 0))
+    os.utime(lasting)  # another run may be at it
+    assert run()[0] == 0
+    assert not left.exists()
+    assert lasting.exists() and strange.exists()
 
 
 def test_machines_that_number_their_processes_alike_write_side_by_side(tmp_path, monkeypatch):
@@ -277,6 +309,28 @@ def test_names_stay_apart():
     ):
         kept = [short.casefold() for short in short_names(names).values()]
         assert len(set(kept)) == len(names)
+
+
+def test_a_transcript_that_may_be_of_another_recording_of_that_name_is_told(
+    talks, model, capsys, caplog
+):
+    caplog.set_level("INFO")
+    out, other = talks.parent / "out", talks / "first.flac"
+    other.write_bytes(recordings.sound(1.0))
+    os.utime(other, (0, 0))  # made before the transcript, and brought here after it
+
+    def run(*files: Path) -> str:
+        caplog.clear()
+        wish = ["--model", model, "--output_dir", str(out)]
+        assert commands.main(["transcribe", *map(str, files), *wish]) == 0
+        return caplog.text
+
+    assert "may be of" not in run(talks / "first.wav")
+    assert "may be of" not in run(talks / "2024/talk.wav")
+    assert f"1 may be of other recordings, as {out / 'first.txt'} of first.wav, which" in run(other)
+    assert "may be of" not in run(talks / "2024/talk.wav")
+    assert "may be of" not in run(other, talks / "first.wav")  # each gets one of its own
+    assert {"first.flac.txt", "first.wav.txt"} < set(written(out))
 
 
 def test_links_are_followed_once(talks, tmp_path):

@@ -63,8 +63,9 @@ BROKEN = {
     "number": (5, "cannot be read from int"),
     "zero samples": ((16_000, np.zeros(0, np.float32)), "holds no audio"),
     "too short": ((16_000, np.zeros(399, np.float32)), "only 24.9 ms long.*25 ms are needed"),
-    "not a number": ((16_000, np.full(800, np.nan)), "not numbers"),
-    "infinite": ((16_000, np.full(800, np.inf)), "not numbers"),
+    "not a number": ((16_000, np.full(800, np.nan)), "are no sound .NaN, "),
+    "infinite": ((16_000, np.full(800, np.inf)), "are no sound"),
+    "absurd": ((16_000, np.full(800, -1e20)), "are no sound .*beyond 1e10"),
     "words for samples": ((16_000, np.array(["a"])), "is not .sample rate, samples."),
     "no samples": ((16_000, None), "is not .sample rate, samples."),
     "the other way round": ((np.zeros(999), 16_000), "is not .sample rate, samples."),
@@ -240,6 +241,10 @@ def test_silence_is_read_and_known_as_such():
     assert read((16_000, np.zeros(16_000, np.int16))).silent
     assert not read((16_000, tone() * 0.01)).silent
     assert not read((16_000, -np.abs(tone()))).silent  # as some microphones have it
+
+
+def test_whole_numbers_of_32_bits_may_come_as_floats():
+    assert read((16_000, tone() * 2**32)).peak == pytest.approx(2**31, rel=0.01)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp949"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import itertools
 import multiprocessing
+import os
 import threading
 import time
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -55,6 +57,15 @@ def test_a_transcript_that_is_ready_does_not_wait_for_all_that_could_be_begun(
     for transcript in recognizer.transcribe_many(queue()):
         come.append(transcript)
     assert len(come) == 3
+
+
+@pytest.fixture
+def two_threads():
+    """Of torch for this one, also where the machine would have it be alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -221,6 +232,13 @@ def test_many_sources_come_back_in_their_order(recognizer):
     assert [said.text for said in together] == alone
 
 
+@pytest.mark.parametrize("one", ["a.wav", b"RIFF", Path("a.wav"), io.BytesIO(b"RIFF")])
+def test_one_recording_is_not_taken_apart_into_many(one):
+    for many in Ear().transcribe_many(one, return_errors=True), Ear().transcribe_as_ready(one):
+        with pytest.raises(AudioError, match="is one recording: give a list"):
+            next(many)
+
+
 def test_many_sources_are_not_read_before_they_are_wanted(recognizer):
     endless = ((16_000, noise(1.0, seed)) for seed in itertools.count())
     first = list(itertools.islice(recognizer.transcribe_many(endless), 3))
@@ -311,6 +329,29 @@ def test_visitors_at_the_same_time_get_the_same_words(recognizer):
     alone = [recognizer.transcribe(sound).text for sound in sounds]
     with ThreadPoolExecutor(8) as visitors:
         assert [said.text for said in visitors.map(recognizer.transcribe, sounds)] == alone
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_a_process_that_is_forked_later_hears_the_same(two_threads):
+    recognizer = Recognizer("embedded", dtype="bfloat16", language_model="none")
+    sound = 16_000, noise(10.0)
+    said = recognizer.transcribe(sound).text
+    forked = multiprocessing.get_context("fork")
+    there, here = forked.Pipe(duplex=False)
+
+    def hear() -> None:
+        for each in recognizer, Recognizer("embedded", dtype="bfloat16", language_model="none"):
+            here.send(each.transcribe(sound).text)
+
+    child = forked.Process(target=hear)
+    child.start()
+    here.close()  # or nobody would see that the child has crashed
+    try:
+        for _ in range(2):
+            assert there.poll(60)
+            assert there.recv() == said
+    finally:
+        child.kill()
 
 
 def test_silence_is_not_spelt_out(recognizer, embedded):

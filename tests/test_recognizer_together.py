@@ -204,6 +204,35 @@ def test_of_long_recordings_few_are_worked_on_at_once_and_short_ones_pass_them()
     assert most == LONG_ABREAST
 
 
+def test_what_is_ready_does_not_wait_for_what_was_begun_before_it():
+    may_end, come = threading.Event(), {}
+
+    class Slow(Ear):
+        def stream(self, source: int):
+            if source == 0:
+                assert may_end.wait(10)
+            elif source == 1:
+                raise AudioError("It is bad.")
+            yield Transcript((), 0.0, str(source))
+
+    def sources():
+        for number in range(200):
+            assert number - len(come) <= ear._turns.callers + 1  # no more are read before
+            yield number
+
+    ear = Slow()
+    ear._turns = Together(1, padded=True)
+    for number, result in ear.transcribe_as_ready(sources()):
+        come[number] = result
+        if len(come) == 199:
+            assert 0 not in come
+            may_end.set()
+    assert str(come.pop(1)) == "It is bad."
+    assert {number: int(said.source) for number, said in come.items()} == {
+        number: number for number in range(200) if number != 1
+    }
+
+
 def test_many_are_not_read_before_they_are_wanted_and_who_gives_up_is_let_go(tiny, batches):
     recognizer = load(tiny)
     endless = ((16_000, noise(0.3, seed)) for seed in itertools.count())

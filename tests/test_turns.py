@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
 from asr_core.turns import Turns
+
+ROOT = Path(__file__).parents[1]
 
 
 def cores() -> int:
@@ -184,6 +189,32 @@ def test_threads_that_others_begin_have_all_cores():
     assert turns.take(lambda: torch.set_num_threads(1)) is None
     with ThreadPoolExecutor(1) as others:
         assert others.submit(cores).result() == before
+
+
+@pytest.mark.parametrize("turns", ["Turns()", "Together(1, padded=True)"])
+def test_a_thread_that_outlives_the_main_one_is_told_in_a_sentence(turns):
+    program = f"""
+import concurrent.futures.thread as pools, threading, time
+from asr_core.errors import ModelError
+from asr_core.together import Together
+from asr_core.turns import Turns
+
+def late():
+    while not pools._shutdown:
+        time.sleep(0.001)
+    try:
+        turns.take(list, ["a"])
+    except ModelError as error:
+        print(error)
+
+turns = {turns}
+threading.Thread(target=late).start()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout.startswith("Nothing more is transcribed (cannot schedule new futures")
+    assert not ended.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
