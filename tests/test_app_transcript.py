@@ -167,6 +167,7 @@ def test_a_correction_stays_until_another_recording_is_heard(corrected, way):
     assert corrected.locator("#transcript-words .word").all_inner_texts() == ["mine"]
     assert corrected.input_value("#transcript-edit textarea") == "mine"
     corrected.click("#samples button >> nth=1")
+    corrected.click("#samples button >> nth=1")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
     corrected.wait_for_function(
         "!['', 'mine'].includes(document.querySelector('#transcript-edit textarea').value)"
@@ -197,7 +198,36 @@ def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
     assert left(heard)
 
 
+@pytest.mark.parametrize("button", ["#samples button >> nth=1", "#transcribe"])
+def test_other_words_take_the_place_of_a_correction_when_that_is_asked_for_twice(corrected, button):
+    sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
+    corrected.click(button, click_count=2)
+    sentence.wait_for()
+    corrected.focus("#transcript-edit textarea")
+    corrected.keyboard.type(" own")
+    sentence.wait_for(state="hidden")
+    corrected.click(button)
+    sentence.wait_for()
+    corrected.click(button)
+    sentence.wait_for(state="hidden")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
+def test_a_correction_that_was_taken_away_may_be_replaced_at_once(corrected):
+    corrected.click("#recording [aria-label=Clear]")
+    corrected.click("#recording .record-button")
+    sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
+    sentence.wait_for()
+    assert corrected.is_hidden("#recording .stop-button")
+    corrected.click("#transcript-copy")
+    sentence.wait_for(state="hidden")
+    corrected.click("#recording .record-button")
+    corrected.click("#recording .stop-button")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
 def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
+    corrected.click("#samples button >> nth=1")
     corrected.click("#samples button >> nth=1")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
     assert transcript(corrected)

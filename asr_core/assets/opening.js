@@ -11,7 +11,7 @@ addEventListener("beforeunload", (event) => {
   const stops = [...document.querySelectorAll(".recording :is(.stop-button, .stop-button-paused)")];
   if (
     !document.querySelector("html.speaking, [id$=-notice] .notice.busy") &&
-    ![...written].some(([text, words]) => text.isConnected && text.value === words) &&
+    ![...written.keys()].some(unsaved) &&
     !stops.some((button) => getComputedStyle(button).display !== "none") &&
     !document.querySelector("#teach-numbers")?.innerText.includes("✓")
   )
@@ -24,12 +24,14 @@ addEventListener("beforeunload", (event) => {
 // place later comes from elsewhere. And what stood there before: who puts it back corrects nothing.
 const written = new Map(), given = new Map();
 const squeezed = (text) => text?.split(/\s+/).filter(Boolean).join(" ");
+const unsaved = (text) => text?.isConnected && text.value === written.get(text);
 addEventListener("focusin", ({ target }) => {
   if (target.closest("[id$=-edit]") && written.get(target) !== target.value)
     given.set(target, target.value);
 });
 addEventListener("input", ({ target }) => {
   if (!target.closest("[id$=-edit]")) return;
+  document.documentElement.classList.remove("unsaved");
   if (squeezed(target.value) === squeezed(given.get(target))) written.delete(target);
   else written.set(target, target.value);
 });
@@ -37,4 +39,33 @@ addEventListener("input", ({ target }) => {
 window.keptCorrection = (text) => {
   for (const [target, words] of written)
     if (text === undefined || squeezed(words) === squeezed(text)) written.delete(target);
+  document.documentElement.classList.remove("unsaved");
 };
+
+// Shows the sentence of that name, which waits unseen on the page.
+window.tell = (name) => {
+  document.documentElement.classList.add(name);
+  const sentence = document.querySelector(`#${name}`);
+  sentence.role = "alert";
+  sentence.scrollIntoView({ block: "nearest" });
+};
+
+// What would put other words in their place is done when it is asked for twice. Not by `confirm`:
+// browsers keep that from pages within pages, such as Spaces.
+const REPLACES = "#samples button, body:has(#recording audio) #transcribe, " +
+  "#recording :is(.record-button, .upload-container)";
+function askFirst(event) {
+  const text = document.querySelector("#transcript-edit textarea");
+  if (!event.target.closest(REPLACES) || !unsaved(text)) return;
+  const told = document.documentElement.classList.contains("unsaved");
+  if (told && event.detail < 2) { // not the second click of a double one
+    written.delete(text);
+    document.documentElement.classList.remove("unsaved");
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  tell("unsaved");
+}
+addEventListener("click", askFirst, true);
+addEventListener("drop", askFirst, true);
