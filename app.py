@@ -141,6 +141,7 @@ def theme() -> "gr.themes.Base":
         button_primary_border_color_hover_dark=stronger,
         **_edges("button_cancel", "transparent", "transparent", "transparent"),
         **_edges("checkbox", edge, grey, "*neutral_300"),
+        **_edges("checkbox_label", edge),
     )
 
 
