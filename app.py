@@ -57,6 +57,8 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
         gr.Markdown(i18n("heading"))
         gr.Markdown(i18n("insecure"), elem_id="insecure")
         gr.Markdown(i18n("denied"), elem_id="denied")
+        gr.Markdown(i18n("stale"), elem_id="stale")
+        gr.Button(i18n("reload"), elem_id="reload")
         line = gr.HTML(elem_id="model", js_on_load=LIVE_REGION)
         models = engine.models()
         model = gr.Dropdown(

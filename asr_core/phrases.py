@@ -25,6 +25,11 @@ ENGLISH = {
         "**The microphone cannot be used.** Allow it for this page in the browser's address bar, "
         "and check that one is connected. Uploads work all the same."
     ),
+    "stale": (
+        "**The connection to the server was broken.** What is here can still be read, but no more: "
+        "copy by hand what you want to keep, then load the page anew."
+    ),
+    "reload": "Load the page anew",
     "no_microphone": "The microphone cannot be used: what to do is said at the top of the page.",
     "loading": "The model is being loaded …",
     "loading_queued": (
@@ -160,6 +165,11 @@ KOREAN = {
         "**마이크를 쓸 수 없습니다.** 브라우저 주소창에서 이 페이지에 마이크를 허용하고, "
         "마이크가 연결되어 있는지 확인하세요. 파일 올리기는 그대로 됩니다."
     ),
+    "stale": (
+        "**서버와 연결이 끊겼습니다.** 여기 있는 글은 이제 읽을 수만 있습니다. 남기고 싶은 글은 "
+        "직접 선택해서 복사한 뒤 페이지를 다시 불러오세요."
+    ),
+    "reload": "페이지 다시 불러오기",
     "no_microphone": "마이크를 쓸 수 없습니다. 어떻게 하면 되는지는 페이지 맨 위에 있습니다.",
     "loading": "모델을 불러오는 중입니다 …",
     "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",

@@ -234,6 +234,30 @@ def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
     assert left(corrected)
 
 
+@pytest.mark.parametrize("locale, said", [("en-US", "was broken"), ("ko-KR", "끊겼습니다")])
+def test_words_stay_when_the_connection_breaks_until_the_visitor_loads_the_page_anew(
+    visit, locale, said
+):
+    page = visit(locale=locale)
+    page.click("#samples button >> nth=0")
+    words = transcript(page)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.route("**/queue/join*", lambda route: route.abort())
+    page.click("#transcribe")
+    page.wait_for_selector(".toast-message-text")
+    page.unroute("**/queue/join*")
+    page.get_by_role("alert").filter(has_text=said).wait_for()  # gradio wanted to load it anew
+    assert asked == ["beforeunload"]
+    assert page.is_hidden(".toast-message-text")
+    assert transcript(page) == words
+    page.click("#reload")
+    page.wait_for_selector("#transcript-words .word", state="detached")
+    page.click("#samples button >> nth=0")
+    assert transcript(page) == words
+    assert asked == ["beforeunload"]
+
+
 def test_who_is_recording_is_asked_before_the_page_goes(visit):
     page = visit()
     page.click("#recording .record-button")

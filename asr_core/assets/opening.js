@@ -5,12 +5,14 @@ if (!LANGUAGES.includes(navigator.language.split("-")[0].toLowerCase()))
   Object.defineProperty(navigator, "language", { value: "en" });
 
 // Who speaks, waits for words, has corrected some that are in no file yet or has read out sentences
-// is asked before the page goes, also by gradio, which loads it anew when the connection was broken.
-// Who stays goes on: gradio's own listener would have ended that.
+// is asked before the page goes. Who stays goes on: gradio's own listener would have ended that.
+// When the connection was broken, gradio does nothing more but to load the page anew, once: then any
+// words are worth a question, and who stays is told.
 addEventListener("beforeunload", (event) => {
+  if (leaves) return;
   const stops = [...document.querySelectorAll(".recording :is(.stop-button, .stop-button-paused)")];
   if (
-    !document.querySelector("html.speaking, [id$=-notice] .notice.busy") &&
+    !document.querySelector("html.speaking, html.lost .word, [id$=-notice] .notice.busy") &&
     ![...written.keys()].some(unsaved) &&
     !stops.some((button) => getComputedStyle(button).display !== "none") &&
     !document.querySelector("#teach-numbers")?.innerText.includes("✓")
@@ -18,6 +20,12 @@ addEventListener("beforeunload", (event) => {
     return;
   event.preventDefault();
   event.stopImmediatePropagation();
+  if (document.documentElement.matches(".lost")) setTimeout(() => tell("stale"));
+});
+let leaves = false;
+addEventListener("click", ({ target }) => {
+  leaves = Boolean(target.closest("#reload"));
+  if (leaves) location.reload();
 });
 
 // Corrections as they were written, until they are in a file or on the clipboard: what takes their
