@@ -81,8 +81,11 @@ ENGLISH = {
     "tab_transcribe": "Recording",
     "tab_live": "Live",
     "tab_files": "Files",
-    "live_help": "Press Record and speak. Words in grey may still change.",
+    "live_help": (
+        "Press Record and speak. Words in grey may still change. After Stop, Record goes on below."
+    ),
     "live_record": "Record",
+    "live_clear": "Clear",
     "live_stop": "Stop",
     "live_speak": "Listening …",
     "files": "Recordings",
@@ -218,8 +221,12 @@ KOREAN = {
     "tab_transcribe": "녹음",
     "tab_live": "실시간",
     "tab_files": "여러 파일",
-    "live_help": "녹음을 누르고 말하세요. 회색 낱말은 아직 바뀔 수 있습니다.",
+    "live_help": (
+        "녹음을 누르고 말하세요. 회색 낱말은 아직 바뀔 수 있습니다. 멈춘 뒤 다시 녹음하면 아래에 "
+        "이어집니다."
+    ),
     "live_record": "녹음",
+    "live_clear": "지우기",
     "live_stop": "멈춤",
     "live_speak": "듣는 중 …",
     "files": "녹음 파일",

@@ -39,7 +39,7 @@ addEventListener("focusin", ({ target }) => {
 });
 addEventListener("input", ({ target }) => {
   if (!target.closest("[id$=-edit]")) return;
-  document.documentElement.classList.remove("unsaved");
+  doubtNoMore();
   if (squeezed(target.value) === squeezed(given.get(target))) written.delete(target);
   else written.set(target, target.value);
 });
@@ -47,7 +47,7 @@ addEventListener("input", ({ target }) => {
 window.keptCorrection = (text) => {
   for (const [target, words] of written)
     if (text === undefined || squeezed(words) === squeezed(text)) written.delete(target);
-  document.documentElement.classList.remove("unsaved");
+  doubtNoMore();
 };
 
 // Shows the sentence of that name, which waits unseen on the page.
@@ -60,20 +60,28 @@ window.tell = (name) => {
 
 // What would put other words in their place is done when it is asked for twice. Not by `confirm`:
 // browsers keep that from pages within pages, such as Spaces.
-const REPLACES = "#samples button, body:has(#recording audio) #transcribe, " +
-  "#recording :is(.record-button, .upload-container)";
+const REPLACE = {
+  transcript: "#samples button, body:has(#recording audio) #transcribe, " +
+    "#recording :is(.record-button, .upload-container)",
+  live: "#live-clear",
+};
+function doubtNoMore() {
+  for (const name in REPLACE) document.documentElement.classList.remove(`${name}-unsaved`);
+}
+
 function askFirst(event) {
-  const text = document.querySelector("#transcript-edit textarea");
-  if (!event.target.closest(REPLACES) || !unsaved(text)) return;
-  const told = document.documentElement.classList.contains("unsaved");
+  const name = Object.keys(REPLACE).find((name) => event.target.closest(REPLACE[name]));
+  const text = document.querySelector(`#${name}-edit textarea`);
+  if (!unsaved(text)) return;
+  const told = document.documentElement.classList.contains(`${name}-unsaved`);
   if (told && event.detail < 2) { // not the second click of a double one
     written.delete(text);
-    document.documentElement.classList.remove("unsaved");
+    doubtNoMore();
     return;
   }
   event.preventDefault();
   event.stopImmediatePropagation();
-  tell("unsaved");
+  tell(`${name}-unsaved`);
 }
 addEventListener("click", askFirst, true);
 addEventListener("drop", askFirst, true);
