@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import correct, left, long_recording, notice, transcript, upload, words
+from browser import correct, left, long_recording, notice, silence, transcript, upload, words
 
 pytestmark = pytest.mark.browser
 
@@ -90,10 +90,30 @@ def test_copy(heard):
 )
 def test_where_there_is_nothing_to_copy_the_clipboard_keeps_what_is_in_it(visit, locale, said):
     page = visit(locale=locale)
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    correct(page, "")
+    page.wait_for_selector("#transcript-words .word", state="detached")
     page.evaluate("navigator.clipboard.writeText('from elsewhere')")
     page.click("#transcript-copy")
     assert notice(page, "problem").startswith(said)
     assert page.evaluate("navigator.clipboard.readText()") == "from elsewhere"
+
+
+def test_what_there_is_nothing_for_cannot_be_pressed(visit, tmp_path):
+    page = visit()
+    page.wait_for_selector("#model .notice.done")
+    offered = page.locator("#transcript-downloads button")
+    assert [button.is_disabled() for button in offered.all()] == [True] * 6
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    assert [button.is_enabled() for button in offered.all()] == [True] * 6
+    page.click("button[role=tab]:has-text('Live')")
+    page.wait_for_selector("#live-copy:disabled")
+    page.click("button[role=tab]:has-text('Files')")
+    page.wait_for_selector("#files-zip:disabled")
+    page.set_input_files("#files input[type=file]", str(silence(tmp_path / "quiet.wav")))
+    page.wait_for_selector("#files-zip:enabled")
 
 
 def test_a_correction_reaches_the_words_and_the_download(heard):
@@ -145,7 +165,9 @@ def test_downloads(heard, format):
 
 def test_a_download_of_nothing_says_what_to_do(visit):
     page = visit()
-    page.click("#transcript-downloads button >> text=SRT")
+    page.wait_for_selector("#transcript-copy:disabled")
+    save = page.locator("#transcript-downloads button >> text=SRT")
+    save.evaluate("button => { button.disabled = false; button.click(); }")  # as after "Cancel"
     assert notice(page, "problem").startswith("There is no transcript yet")
 
 
