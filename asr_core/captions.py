@@ -152,7 +152,7 @@ def listen(
         yield page.View(page.rows(heard), said, heard)
 
 
-def said_before(former: list[Session], text: str, began: float) -> Transcript:
+def said_before(former: list[Session], text: str | None, began: float) -> Transcript:
     """What the `former` session ended with, if any, as `text` has corrected it.
 
     So far, `began` seconds have been recorded, by the browser's account.
@@ -161,7 +161,7 @@ def said_before(former: list[Session], text: str, began: float) -> Transcript:
     for session in former:
         session.done.wait()  # its last words may still be on their way
         before = session.transcript or before
-    if text.strip():  # there is none while words come
+    if text and text.strip():  # there is none while words come
         before = page.edit(before, text)
     return replace(before, duration=max(began, *(word.end for word in before.words[-1:]), 0.0))
 

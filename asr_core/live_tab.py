@@ -47,7 +47,7 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         key: str | None,
         began: float,
         newest: list[captions.Session],
-        text: str,
+        text: str | None,
         *wish: Any,
     ):
         if key == "":  # nothing was meant to begin, and what is shown stays

@@ -241,7 +241,7 @@ def test_what_was_said_before_is_what_the_last_session_ended_with_as_corrected()
     assert former.done.is_set()  # it was waited for
     assert captions.said_before([former], "Hello, world", 7.0).text == "Hello, world"
     assert captions.said_before([former], "", 0.0).duration == 2.5  # a browser that cannot count
-    assert captions.said_before([], "", 7.0) == Transcript((), 7.0)
+    assert captions.said_before([], None, 7.0) == Transcript((), 7.0)
     assert captions.said_before([], "It was lost", 7.0).text == "It was lost"
 
 
