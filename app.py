@@ -57,6 +57,8 @@ def build(engine: Engine, public: bool = False) -> "gr.Blocks":
         gr.Markdown(i18n("heading"))
         gr.Markdown(i18n("insecure"), elem_id="insecure")
         gr.Markdown(i18n("denied"), elem_id="denied")
+        gr.Markdown(i18n("stale"), elem_id="stale")
+        gr.Button(i18n("reload"), elem_id="reload")
         line = gr.HTML(elem_id="model", js_on_load=LIVE_REGION)
         models = engine.models()
         model = gr.Dropdown(
@@ -141,6 +143,7 @@ def theme() -> "gr.themes.Base":
         button_primary_border_color_hover_dark=stronger,
         **_edges("button_cancel", "transparent", "transparent", "transparent"),
         **_edges("checkbox", edge, grey, "*neutral_300"),
+        **_edges("checkbox_label", edge),
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from asr_core import page
 from asr_core.engine import NO_WISH, Engine, Wish
 from asr_core.phrases import say
 from asr_core.resampling import RATES
-from asr_core.transcript import Transcript
+from asr_core.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr_core.live import Caption
@@ -31,10 +32,15 @@ AWAY = 30.0  # seconds without a sound, after which a browser is taken to be gon
 
 
 class Session:
-    """The sound of one speaker, from Record to Stop: put in by one thread, taken by another."""
+    """The sound of one speaker, from Record to Stop: put in by one thread, taken by another.
+
+    `transcript` is what became of it, once it is `done`.
+    """
 
     def __init__(self, over: bool = False) -> None:
         self.arrived = 0  # samples so far
+        self.transcript: Transcript | None = None
+        self.done = threading.Event()
         self._pieces: list[tuple[int, np.ndarray]] = []
         self._over = over
         self._news = threading.Condition()
@@ -105,36 +111,80 @@ def receive(sessions: dict[str, Session], message: Any) -> int | None:
         return None
 
 
+NOTHING = Transcript((), 0.0)
+
+
 def listen(
-    engine: Engine, session: Session, language: str = "en", wish: Wish = NO_WISH
+    engine: Engine,
+    session: Session,
+    language: str = "en",
+    wish: Wish = NO_WISH,
+    before: Transcript = NOTHING,
 ) -> Iterator[page.View]:
-    """Captions while one speaks; after Stop the whole transcript, like that of any recording."""
+    """Captions while one speaks; after Stop the whole transcript, like that of any recording.
+
+    They go on below `before`, what was said until the last Stop.
+    """
     caption = None
+    said_before = before if before.words else None
+    meanwhile = said_before and replace(said_before, complete=False)
     try:
         key = "live_speak" if engine.ready(wish.model) else "loading"
-        yield page.View([], page.notice("busy", say(key, language)), running=True)
+        busy = page.notice("busy", say(key, language))
+        yield page.View(rows(None, before), busy, meanwhile, running=True)
         live = engine.listener(wish).live()
         for rate, samples in session.pieces():
             caption = live.feed(samples, rate)
-            said = page.notice("busy", say("live_speak", language))
-            yield page.View(rows(caption), said, running=True)
+            busy = page.notice("busy", say("live_speak", language))
+            yield page.View(rows(caption, before), busy, meanwhile, running=True)
         if not session.arrived:
-            yield page.View([], page.notice("problem", say("nothing_recorded", language)))
+            said = page.notice("problem", say("nothing_recorded", language))
+            yield page.View(page.rows(said_before), said, said_before)
             return
-        transcript = live.finish()
+        transcript = after(before, live.finish())
         yield page.View(page.rows(transcript), page.outcome(transcript, language), transcript)
     except Exception as error:
         said = page.notice("problem", page.complaint(error, language))
         words = (*caption.settled, *caption.tentative) if caption else ()
-        heard = Transcript(words, words[-1].end, complete=False) if words else None
-        yield page.View(page.rows(heard), said, heard)  # what was heard until then is not lost
+        heard = said_before
+        if words:  # what was heard until then is not lost
+            heard = after(before, Transcript(words, words[-1].end, complete=False))
+        yield page.View(page.rows(heard), said, heard)
 
 
-def rows(caption: Caption) -> list[list]:
+def said_before(former: list[Session], text: str | None, began: float) -> Transcript:
+    """What the `former` session ended with, if any, as `text` has corrected it.
+
+    So far, `began` seconds have been recorded, by the browser's account.
+    """
+    before = Transcript((), began)
+    for session in former:
+        session.done.wait()  # its last words may still be on their way
+        before = session.transcript or before
+    if text and text.strip():  # there is none while words come
+        before = page.edit(before, text)
+    return replace(before, duration=max(began, *(word.end for word in before.words[-1:]), 0.0))
+
+
+def after(before: Transcript, heard: Transcript) -> Transcript:
+    """Both, as of one recording."""
+    words = (*before.words, *later(heard.words, before.duration))
+    return replace(heard, words=words, duration=before.duration + heard.duration)
+
+
+def later(words: Iterable[Word], seconds: float) -> Iterator[Word]:
+    for word in words:
+        start, end = round(word.start + seconds, 3), round(word.end + seconds, 3)
+        yield replace(word, start=start, end=end)
+
+
+def rows(caption: Caption | None, before: Transcript = NOTHING) -> list[list]:
     """Words as `page.rows` gives them; while they are still coming, certainty is not shown."""
+    settled, tentative = (caption.settled[-SHOWN:], caption.tentative) if caption else ((), ())
+    settled = [*before.words[-SHOWN:], *later(settled, before.duration)][-SHOWN:]
     marked = [
-        *((word, "") for word in caption.settled[-SHOWN:]),
-        *((word, "tentative") for word in caption.tentative),
+        *((word, "") for word in settled),
+        *((word, "tentative") for word in later(tentative, before.duration)),
     ]
     return [
         [word.text, word.start, page.clock(word.start), mark, word.space] for word, mark in marked

@@ -13,8 +13,9 @@ from asr_core.transcript_panel import ASSETS, transcript_panel
 
 SPEAKERS = 8  # listened to at once, the others wait while their browsers record
 
-START = "async (key, ...wishes) => [await startMicrophone(), ...wishes]"
+START = "async (key, began, ...others) => [...(await startMicrophone()), ...others]"
 STOP = "() => stopMicrophone()"
+CLEAR = "(newest) => (clearTape(), [newest])"
 
 
 def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component]) -> None:
@@ -26,8 +27,9 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
 
     gr.Markdown(i18n("live_help"))
     with gr.Row():  # which of them is seen is up to the microphone, see head.html
-        record = gr.Button(i18n("live_record"), variant="primary", elem_id="live-record")
-        stop = gr.Button(i18n("live_stop"), variant="stop", elem_id="live-stop")
+        record = gr.Button(i18n("live_record"), variant="primary", elem_id="live-record", scale=3)
+        stop = gr.Button(i18n("live_stop"), variant="stop", elem_id="live-stop", scale=3)
+        clear = gr.Button(i18n("live_clear"), elem_id="live-clear", scale=1)
     gr.HTML(
         html_template="<div></div>",  # to play what was recorded
         js_on_load=(ASSETS / "microphone.js").read_text(),
@@ -35,9 +37,19 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         elem_id="live-microphone",
     )
     key = gr.Textbox(visible=False)  # of the session, made up by the browser
+    began = gr.Number(visible=False)  # seconds that had been recorded before
+    newest = gr.State([])  # session: in the list, which runs hold
+    gr.Markdown(i18n("unsaved"), elem_id="live-unsaved")
     panel = transcript_panel(i18n, "live", player="#live-microphone audio", aloud=True)
 
-    def on_record(request: gr.Request, key: str | None, *wish: Any):
+    def on_record(
+        request: gr.Request,
+        key: str | None,
+        began: float,
+        newest: list[captions.Session],
+        text: str | None,
+        *wish: Any,
+    ):
         if key == "":  # nothing was meant to begin, and what is shown stays
             yield gr.skip()
             return
@@ -47,18 +59,26 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
             return
         session, key = captions.Session(), key[: captions.KEY]
         speaking[key] = session
+        former, newest[:] = newest[:], [session]
+        shown = None
         try:
-            before = None
-            for view in captions.listen(engine, session, language, Wish(*wish)):
-                yield panel.changed(view, before)
-                before = view
+            before = captions.said_before(former, text, began)
+            for view in captions.listen(engine, session, language, Wish(*wish), before):
+                session.transcript = view.transcript
+                yield panel.changed(view, shown)
+                shown = view
             yield gr.skip()  # or gradio would send the last view once more
         finally:
             speaking[key] = captions.ENDED
+            session.done.set()
+
+    def on_clear(newest: list[captions.Session]):
+        newest.clear()
+        return panel.changed(page.View([], ""), None)
 
     record.click(
         on_record,
-        [key, *wishes],
+        [key, began, newest, panel.text, *wishes],
         panel.outputs,
         js=START,
         trigger_mode="multiple",  # the last words of one session may still be on their way
@@ -68,3 +88,6 @@ def live_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Component
         api_visibility="private",
     )
     stop.click(None, js=STOP, api_visibility="private")
+    clear.click(
+        on_clear, newest, panel.outputs, js=CLEAR, show_progress="hidden", api_visibility="private"
+    )

@@ -25,6 +25,11 @@ ENGLISH = {
         "**The microphone cannot be used.** Allow it for this page in the browser's address bar, "
         "and check that one is connected. Uploads work all the same."
     ),
+    "stale": (
+        "**The connection to the server was broken.** What is here can still be read, but no more: "
+        "copy by hand what you want to keep, then load the page anew."
+    ),
+    "reload": "Load the page anew",
     "no_microphone": "The microphone cannot be used: what to do is said at the top of the page.",
     "loading": "The model is being loaded …",
     "loading_queued": (
@@ -41,6 +46,10 @@ ENGLISH = {
     "copy": "Copy",
     "words_help": ("A click on a word plays from there. Words with a dotted line are uncertain."),
     "edit": "Correct the text",
+    "unsaved": (
+        "**What you corrected is in no file yet.** Copy or download it, or press once more to put "
+        "other words in its place."
+    ),
     "edit_info": "Words that stay keep their times; downloads hold what is written here.",
     "nothing_yet": "There is no transcript yet: record or choose something first.",
     "lost": (
@@ -72,8 +81,11 @@ ENGLISH = {
     "tab_transcribe": "Recording",
     "tab_live": "Live",
     "tab_files": "Files",
-    "live_help": "Press Record and speak. Words in grey may still change.",
+    "live_help": (
+        "Press Record and speak. Words in grey may still change. After Stop, Record goes on below."
+    ),
     "live_record": "Record",
+    "live_clear": "Clear",
     "live_stop": "Stop",
     "live_speak": "Listening …",
     "files": "Recordings",
@@ -156,6 +168,11 @@ KOREAN = {
         "**마이크를 쓸 수 없습니다.** 브라우저 주소창에서 이 페이지에 마이크를 허용하고, "
         "마이크가 연결되어 있는지 확인하세요. 파일 올리기는 그대로 됩니다."
     ),
+    "stale": (
+        "**서버와 연결이 끊겼습니다.** 여기 있는 글은 이제 읽을 수만 있습니다. 남기고 싶은 글은 "
+        "직접 선택해서 복사한 뒤 페이지를 다시 불러오세요."
+    ),
+    "reload": "페이지 다시 불러오기",
     "no_microphone": "마이크를 쓸 수 없습니다. 어떻게 하면 되는지는 페이지 맨 위에 있습니다.",
     "loading": "모델을 불러오는 중입니다 …",
     "loading_queued": "모델을 아직 불러오는 중입니다. 준비되는 대로 글로 옮깁니다.",
@@ -170,6 +187,10 @@ KOREAN = {
     "copy": "복사",
     "words_help": "낱말을 누르면 거기부터 들려줍니다. 점선이 있는 낱말은 확실하지 않습니다.",
     "edit": "글 고치기",
+    "unsaved": (
+        "**고친 글이 아직 어느 파일에도 없습니다.** 복사하거나 내려받으세요. 한 번 더 누르면 다른 "
+        "글로 바뀝니다."
+    ),
     "edit_info": "그대로 둔 낱말은 시간이 유지되며, 내려받는 파일에는 여기 적힌 글이 담깁니다.",
     "nothing_yet": "아직 받아쓴 글이 없습니다. 먼저 녹음하거나 파일을 고르세요.",
     "lost": (
@@ -200,8 +221,12 @@ KOREAN = {
     "tab_transcribe": "녹음",
     "tab_live": "실시간",
     "tab_files": "여러 파일",
-    "live_help": "녹음을 누르고 말하세요. 회색 낱말은 아직 바뀔 수 있습니다.",
+    "live_help": (
+        "녹음을 누르고 말하세요. 회색 낱말은 아직 바뀔 수 있습니다. 멈춘 뒤 다시 녹음하면 아래에 "
+        "이어집니다."
+    ),
     "live_record": "녹음",
+    "live_clear": "지우기",
     "live_stop": "멈춤",
     "live_speak": "듣는 중 …",
     "files": "녹음 파일",

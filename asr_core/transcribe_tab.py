@@ -51,6 +51,7 @@ def transcribe_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Com
     with gr.Row():
         start = gr.Button(i18n("transcribe"), variant="primary", elem_id="transcribe", scale=3)
         cancel = gr.Button(i18n("cancel"), visible=False, elem_id="cancel", scale=1)
+    gr.Markdown(i18n("unsaved"), elem_id="transcript-unsaved")
     panel = transcript_panel(i18n, "transcript", player="#recording audio")
     # Runs are numbered, and one that is not the newest any more ends by itself: gradio's way of
     # cancelling answers only when the run's step is done, and `dispatch` in its `dependency.ts` now

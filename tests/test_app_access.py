@@ -361,3 +361,15 @@ def test_fields_and_buttons_have_an_edge_that_can_be_seen(visit, scheme):
         style = f"getComputedStyle(document.querySelector({selector!r})).borderTop"
         assert page.evaluate(style).startswith("1px solid"), selector
         assert page.evaluate(OF_EDGE, selector) >= EDGE, selector
+    for tab, selector, line in (
+        ("Recording", "#recording", "1px dashed"),
+        ("Files", "#files", "1px dashed"),
+        ("Teach it", "#teach-numbers label:not(.selected)", "1px solid"),
+    ):
+        page.click(f"button[role=tab]:has-text('{tab}')")
+        if tab == "Recording":
+            page.click("#recording [aria-label='Upload file']")
+        page.locator(selector).first.wait_for()
+        style = f"getComputedStyle(document.querySelector({selector!r})).borderTop"
+        assert page.evaluate(style).startswith(line), selector
+        assert page.evaluate(OF_EDGE, selector) >= EDGE, selector

@@ -89,6 +89,48 @@ def test_who_speaks_is_asked_before_the_page_goes_and_is_heard_on(visit):
     assert asked == ["beforeunload"]
 
 
+def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
+    live = tab(visit, "Live")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.click("#live-stop")
+    notice(live, "done", "live")
+    live.click("#live-edit button")
+    live.wait_for_function("document.querySelector('#live-edit textarea')?.value")
+    live.wait_for_timeout(1_000)  # sooner it would be a double click
+    live.fill("#live-edit textarea", "mine")
+    first = live.evaluate("document.querySelector('#live-microphone audio').duration")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word:first-child >> text=mine")
+    live.wait_for_selector("#live-words .word:nth-child(2)")
+    with live.expect_download() as saved:  # while one speaks
+        live.click("#live-downloads button >> text=TXT")
+    assert saved.value.path().read_text() == "mine\n"
+    live.click("#live-stop")
+    notice(live, "done", "live")
+    with live.expect_download() as saved:
+        live.click("#live-downloads button >> text=JSON")
+    said = json.loads(saved.value.path().read_text())
+    whole = live.evaluate("document.querySelector('#live-microphone audio').duration")
+    assert said["duration"] == pytest.approx(whole, abs=0.05)
+    assert said["words"][0]["text"] == "mine"
+    assert [word["start"] for word in said["words"]][1] > first
+    live.fill("#live-edit textarea", "no, mine")
+    live.focus("#live-clear")
+    live.keyboard.press("Enter")
+    live.get_by_role("alert").filter(has_text="in no file yet").wait_for()
+    live.keyboard.press("Enter")
+    live.wait_for_selector("#live-words .word", state="detached")
+    assert live.is_hidden("#live-microphone audio") and live.is_hidden("#live-clear")
+    assert live.input_value("#live-edit textarea") == ""
+    live.wait_for_function("document.activeElement.id === 'live-record'")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    assert live.inner_text("#live-words .word >> nth=0") != "mine"
+    live.click("#live-stop")
+    notice(live, "done", "live")
+
+
 def test_nothing_is_heard_without_a_microphone(visit):
     live = tab(visit, "Live", permissions=[])
     live.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject('denied'); }")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import correct, left, long_recording, notice, transcript, upload, words
+from browser import correct, left, long_recording, notice, silence, transcript, upload, words
 
 pytestmark = pytest.mark.browser
 
@@ -90,10 +90,30 @@ def test_copy(heard):
 )
 def test_where_there_is_nothing_to_copy_the_clipboard_keeps_what_is_in_it(visit, locale, said):
     page = visit(locale=locale)
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    correct(page, "")
+    page.wait_for_selector("#transcript-words .word", state="detached")
     page.evaluate("navigator.clipboard.writeText('from elsewhere')")
     page.click("#transcript-copy")
     assert notice(page, "problem").startswith(said)
     assert page.evaluate("navigator.clipboard.readText()") == "from elsewhere"
+
+
+def test_what_there_is_nothing_for_cannot_be_pressed(visit, tmp_path):
+    page = visit()
+    page.wait_for_selector("#model .notice.done")
+    offered = page.locator("#transcript-downloads button")
+    assert [button.is_disabled() for button in offered.all()] == [True] * 6
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    assert [button.is_enabled() for button in offered.all()] == [True] * 6
+    page.click("button[role=tab]:has-text('Live')")
+    page.wait_for_selector("#live-copy:disabled")
+    page.click("button[role=tab]:has-text('Files')")
+    page.wait_for_selector("#files-zip:disabled")
+    page.set_input_files("#files input[type=file]", str(silence(tmp_path / "quiet.wav")))
+    page.wait_for_selector("#files-zip:enabled")
 
 
 def test_a_correction_reaches_the_words_and_the_download(heard):
@@ -145,7 +165,9 @@ def test_downloads(heard, format):
 
 def test_a_download_of_nothing_says_what_to_do(visit):
     page = visit()
-    page.click("#transcript-downloads button >> text=SRT")
+    page.wait_for_selector("#transcript-copy:disabled")
+    save = page.locator("#transcript-downloads button >> text=SRT")
+    save.evaluate("button => { button.disabled = false; button.click(); }")  # as after "Cancel"
     assert notice(page, "problem").startswith("There is no transcript yet")
 
 
@@ -166,6 +188,7 @@ def test_a_correction_stays_until_another_recording_is_heard(corrected, way):
     assert notice(corrected, "problem").startswith("There is no recording yet")
     assert corrected.locator("#transcript-words .word").all_inner_texts() == ["mine"]
     assert corrected.input_value("#transcript-edit textarea") == "mine"
+    corrected.click("#samples button >> nth=1")
     corrected.click("#samples button >> nth=1")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
     corrected.wait_for_function(
@@ -197,11 +220,64 @@ def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
     assert left(heard)
 
 
+@pytest.mark.parametrize("button", ["#samples button >> nth=1", "#transcribe"])
+def test_other_words_take_the_place_of_a_correction_when_that_is_asked_for_twice(corrected, button):
+    sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
+    corrected.click(button, click_count=2)
+    sentence.wait_for()
+    corrected.focus("#transcript-edit textarea")
+    corrected.keyboard.type(" own")
+    sentence.wait_for(state="hidden")
+    corrected.click(button)
+    sentence.wait_for()
+    corrected.click(button)
+    sentence.wait_for(state="hidden")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
+def test_a_correction_that_was_taken_away_may_be_replaced_at_once(corrected):
+    corrected.click("#recording [aria-label=Clear]")
+    corrected.click("#recording .record-button")
+    sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
+    sentence.wait_for()
+    assert corrected.is_hidden("#recording .stop-button")
+    corrected.click("#transcript-copy")
+    sentence.wait_for(state="hidden")
+    corrected.click("#recording .record-button")
+    corrected.click("#recording .stop-button")
+    corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
 def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
+    corrected.click("#samples button >> nth=1")
     corrected.click("#samples button >> nth=1")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
     assert transcript(corrected)
     assert left(corrected)
+
+
+@pytest.mark.parametrize("locale, said", [("en-US", "was broken"), ("ko-KR", "끊겼습니다")])
+def test_words_stay_when_the_connection_breaks_until_the_visitor_loads_the_page_anew(
+    visit, locale, said
+):
+    page = visit(locale=locale)
+    page.click("#samples button >> nth=0")
+    words = transcript(page)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.route("**/queue/join*", lambda route: route.abort())
+    page.click("#transcribe")
+    page.wait_for_selector(".toast-message-text")
+    page.unroute("**/queue/join*")
+    page.get_by_role("alert").filter(has_text=said).wait_for()  # gradio wanted to load it anew
+    assert asked == ["beforeunload"]
+    assert page.is_hidden(".toast-message-text")
+    assert transcript(page) == words
+    page.click("#reload")
+    page.wait_for_selector("#transcript-words .word", state="detached")
+    page.click("#samples button >> nth=0")
+    assert transcript(page) == words
+    assert asked == ["beforeunload"]
 
 
 def test_who_is_recording_is_asked_before_the_page_goes(visit):

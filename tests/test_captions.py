@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from asr_core import captions
 from asr_core.captions import Session
 from asr_core.errors import ModelError
 from asr_core.live import Caption
-from asr_core.transcript import Word
+from asr_core.transcript import Transcript, Word
 
 RATE = 16_000
 
@@ -204,6 +205,44 @@ def test_stop_without_sound():
     session.put(RATE, 0, pcm(babble(0)), True)
     *_, last = captions.listen(Engine(Ear()), session)
     assert "There is no recording yet" in last.notice
+
+
+SAID = Transcript((Word("HELLO", 1.0, 1.5, 0.9), Word("WORLT", 2.0, 2.5, 0.9)), 3.0)
+
+
+def test_a_session_goes_on_below_the_one_before():
+    session, sound = Session(), pcm(babble(5))
+    browser(session, sound)
+    first, *others, last = captions.listen(Engine(Ear()), session, before=SAID)
+    assert all(view.words[1][0] == "WORLT" for view in (first, *others, last))
+    assert {view.transcript.text for view in (first, *others)} == {"HELLO WORLT"}
+    assert not first.transcript.complete and last.transcript.complete
+    alone = Ear().transcribe((RATE, sound))
+    assert last.transcript.duration == 3.0 + alone.duration
+    for word, heard in zip(last.transcript.words[2:], alone.words, strict=True):
+        assert word.start == pytest.approx(heard.start + 3) and word.text == heard.text
+    assert others[-1].words[2][1] >= 3.0
+
+
+@pytest.mark.parametrize("engine", [Engine(Ear()), Engine(ModelError("No such model."))])
+def test_what_was_said_before_stays_when_nothing_comes_of_a_session(engine):
+    session = Session()
+    session.put(RATE, 0, pcm(babble(0)), True)
+    *_, last = captions.listen(engine, session, before=SAID)
+    assert last.transcript is SAID and [text for text, *_ in last.words] == ["HELLO", "WORLT"]
+    assert "problem" in last.notice
+
+
+def test_what_was_said_before_is_what_the_last_session_ended_with_as_corrected():
+    former = Session()
+    former.transcript = SAID
+    threading.Timer(0.1, former.done.set).start()
+    assert captions.said_before([former], "", 7.0) == replace(SAID, duration=7.0)
+    assert former.done.is_set()  # it was waited for
+    assert captions.said_before([former], "Hello, world", 7.0).text == "Hello, world"
+    assert captions.said_before([former], "", 0.0).duration == 2.5  # a browser that cannot count
+    assert captions.said_before([], None, 7.0) == Transcript((), 7.0)
+    assert captions.said_before([], "It was lost", 7.0).text == "It was lost"
 
 
 def test_what_was_heard_before_a_failure_stays():

@@ -98,7 +98,7 @@ def test_what_is_corrected_at_once_is_not_undone_when_gradio_sends_the_last_view
     fns = {fn.fn.__qualname__.split(".")[0]: fn.fn for fn in demo.fns.values() if _is_run(fn.fn)}
     visitor = SimpleNamespace(headers={"accept-language": "en"})
     (clip,) = page.samples(tmp_path, 1)
-    for tab, inputs in (("transcribe_tab", (clip.path, 1, [1])), ("live_tab", ("key",))):
+    for tab, inputs in (("transcribe_tab", (clip.path, 1, [1])), ("live_tab", ("key", 0, [], ""))):
         *_, shown, last = fns[tab](visitor, *inputs, "", True, "")
         assert "done" in str(shown) or "problem" in str(shown)
         assert last == gr.skip()

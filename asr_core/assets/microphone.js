@@ -27,24 +27,26 @@ const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProces
 let stop = null;
 let turn = 0; // a second click while the browser still asks takes the place of the first
 let stopped = -DOUBLE;
+let tapes = []; // what was recorded since the page was opened, or cleared
 
-// The key of a new session, null without a microphone, "" where none was meant to begin: Record
-// takes the place of Stop, and so the second click of a double one.
+// The key of a new session and the seconds recorded before it. In place of the key, null without a
+// microphone, "" where none was meant to begin: Record takes the place of Stop, and so the second
+// click of a double one.
 window.startMicrophone = async () => {
-  if (performance.now() - stopped < DOUBLE) return "";
+  if (performance.now() - stopped < DOUBLE) return ["", 0];
   stop?.();
   const mine = ++turn;
   const stream = await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
-  if (!stream) return null; // head.html says so
+  if (!stream) return [null, 0]; // head.html says so
   const context = new AudioContext();
   const session = { key: crypto.randomUUID(), rate: context.sampleRate, pieces: [], first: 0 };
-  const tape = [];
+  const tape = { rate: session.rate, pieces: [] };
   const program = new Blob([RECORDER], { type: "text/javascript" });
   await context.audioWorklet.addModule(URL.createObjectURL(program));
   if (mine !== turn) {
     stream.getTracks().forEach((track) => track.stop());
     context.close();
-    return "";
+    return ["", 0];
   }
   const recorder = new AudioWorkletNode(context, "recorder", {
     channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0,
@@ -52,7 +54,7 @@ window.startMicrophone = async () => {
   recorder.port.onmessage = ({ data }) => {
     const piece = Int16Array.from(data, (sample) => 32767 * Math.max(-1, Math.min(1, sample)));
     session.pieces.push(piece);
-    tape.push(piece);
+    tape.pieces.push(piece);
     const loudest = data.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
     document.documentElement.style.setProperty("--loudness", loudest.toFixed(2));
   };
@@ -64,13 +66,20 @@ window.startMicrophone = async () => {
     stream.getTracks().forEach((track) => track.stop());
     context.close();
     show(false);
-    element.querySelector("audio").src = URL.createObjectURL(wav(tape, session.rate));
+    element.querySelector("audio").src = URL.createObjectURL(wav(tapes, session.rate));
   };
   stream.getTracks().forEach((track) => (track.onended = stop)); // the microphone was pulled out
   element.querySelector("div").innerHTML = "<audio controls></audio>";
   show(true);
   send(session);
-  return session.key;
+  const before = tapes.reduce((sum, { rate, pieces }) => sum + (1024 * pieces.length) / rate, 0);
+  tapes.push(tape);
+  return [session.key, before];
+};
+
+window.clearTape = () => {
+  tapes = [];
+  element.querySelector("div").innerHTML = "";
 };
 
 window.stopMicrophone = () => {
@@ -102,12 +111,20 @@ async function send(session) {
 }
 
 // What was recorded, to be played: it has never been a file anywhere.
-function wav(pieces, rate) {
-  const bytes = 2048 * pieces.length;
+function wav(tapes, rate) {
+  const pieces = tapes.flatMap((tape) => (tape.rate === rate ? tape.pieces : resampled(tape, rate)));
+  const bytes = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
   const header = new DataView(new ArrayBuffer(44));
   const fields = [0x46464952, bytes + 36, 0x45564157, 0x20746d66, 16, 0x10001, rate, 2 * rate, 0x100002, 0x61746164, bytes];
   fields.forEach((field, index) => header.setUint32(4 * index, field, true));
   return new Blob([header, ...pieces], { type: "audio/wav" });
+}
+
+// Another device may have been plugged in: to be listened to only, so that the nearest sample will do.
+function resampled({ rate, pieces }, wanted) {
+  const at = (index) => Math.floor((index * rate) / wanted);
+  const length = Math.floor((1024 * pieces.length * wanted) / rate);
+  return [Int16Array.from({ length }, (_, index) => pieces[at(index) >> 10][at(index) & 1023])];
 }
 
 function encode(pieces) {
