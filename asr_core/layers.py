@@ -20,7 +20,6 @@ ten seconds in float16, and in float32 0.9 (pytorch #170138 tells of the like).
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -43,7 +42,7 @@ def rearrange(model: nn.Module) -> nn.Module:
                 if _is_first(layer):
                     setattr(parent, name, FirstConvolution(layer))
                 elif _is_quicker_as_product(layer):
-                    setattr(parent, name, Windows(layer, Linear))
+                    setattr(parent, name, Windows(layer))
                 elif isinstance(layer.padding, tuple) and layer.groups < layer.in_channels:
                     setattr(parent, name, Convolution(layer))
             elif isinstance(layer, nn.GroupNorm):
@@ -69,7 +68,7 @@ def _is_first(layer: nn.Conv1d) -> bool:
     return layer.in_channels == 1 and layer.padding == (0,) and layer.dilation == (1,)
 
 
-def is_product(layer: nn.Conv1d) -> bool:
+def _is_product(layer: nn.Conv1d) -> bool:
     """Whether it multiplies what stands in a window by all of its weights, and nothing else."""
     return (
         (layer.groups, layer.padding, layer.dilation) == (1, (0,), (1,))
@@ -80,7 +79,7 @@ def is_product(layer: nn.Conv1d) -> bool:
 
 def _is_quicker_as_product(layer: nn.Conv1d) -> bool:
     """In bfloat16 oneDNN's convolution is as fast as its product."""
-    return is_product(layer) and layer.weight.dtype == torch.float32 and _is_packable(layer.weight)
+    return _is_product(layer) and layer.weight.dtype == torch.float32 and _is_packable(layer.weight)
 
 
 def has_onednn() -> bool:
@@ -138,19 +137,19 @@ class Convolution(nn.Module):
 
 
 class Windows(nn.Module):
-    """(batch, channels, frames) -> (batch, other channels, fewer frames), as `is_product` says.
+    """(batch, channels, frames) -> (batch, other channels, fewer frames), as `_is_product` says.
 
-    Each window is a row that a linear layer multiplies, which `kind` makes of a plain one: no more
-    rows at once than a core's cache has room for.
+    Each window is a row that a linear layer multiplies: no more rows at once than a core's cache has
+    room for.
     """
 
-    def __init__(self, layer: nn.Conv1d, kind: Callable[[nn.Linear], nn.Module]) -> None:
+    def __init__(self, layer: nn.Conv1d) -> None:
         super().__init__()
         self.kernel, self.stride = layer.kernel_size[0], layer.stride[0]
         weight = layer.weight.detach().transpose(1, 2).flatten(1)
         plain = nn.Linear(*weight.T.shape, bias=False, device="meta")
         plain.weight, plain.bias = nn.Parameter(weight, False), layer.bias
-        self.product = kind(plain)
+        self.product = Linear(plain)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         # Channels of one moment side by side, so a window is one row of what lies in memory.

@@ -65,7 +65,7 @@ class Hardware:
 
     device: str  # as torch names it: "cpu", "cuda", "cuda:1", "mps"
     dtype: torch.dtype
-    int8: bool = False  # whether products are made of whole numbers: see `quantization`
+    int8: bool = False  # whether some products are of whole numbers: see `quantization`
 
     @property
     def attention(self) -> str | None:
@@ -268,6 +268,8 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     """
     import torch
 
+    from asr_core.quantization import is_possible
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cpu" and torch.backends.mps.is_available():
@@ -284,8 +286,6 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     device = "cpu" if kind == "cpu" else device
     precisions = {name: getattr(torch, name) for name in FLOATS}
     if dtype == "int8":
-        from asr_core.quantization import is_possible
-
         if kind != "cpu":
             raise OptionError(f"int8 is for a CPU, not for {device}: choose that or another dtype.")
         if not is_possible():
@@ -295,8 +295,10 @@ def hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
         if dtype not in precisions:
             raise OptionError(f"dtype '{dtype}' is not one of {', '.join(PRECISIONS)}.")
         return Hardware(device, precisions[dtype])
+    if kind == "cpu" and fast_bfloat16():
+        return Hardware(device, torch.bfloat16)
     if kind == "cpu":
-        return Hardware(device, torch.bfloat16 if fast_bfloat16() else torch.float32)
+        return Hardware(device, torch.float32, int8=is_possible())
     return Hardware(device, torch.float16)
 
 

@@ -1,26 +1,30 @@
-"""A model's products in whole numbers of eight bits, where `--dtype int8` asks for them.
+"""The widest products of a model in whole numbers of eight bits.
 
-For processors that know no bfloat16: a linear layer takes half the time of float32. Letters between
-which the model hesitates may come out the other way, so nobody gets this who has not asked for it.
+For processors that know no bfloat16: a linear layer takes two thirds of the time of float32, with
+VNNI less. Letters between which the model hesitates may come out the other way, so only what is
+worth it is rounded: the layers of the feed-forward blocks, which are several times wider than what
+they take or give. They are half of a transformer's time, and rounding them changed half as much as
+rounding attention, too. Convolutions stay as they are: what lies between them has few loud channels
+among many soft ones, and rounding one of the embedded model's changed ten times as much as these
+layers together.
 
 Weights are rounded once, each output by a scale of its own, and frames as they come, each by its
 own (ZeroQuant, Yao et al., 2022, https://arxiv.org/abs/2206.01861), so nothing depends on what is
 heard beside it. A frame's 255 steps reach from its least number to its largest: what comes from an
 activation is hardly below zero, so that of as many steps to either side it would use but half. The
-products are oneDNN's, by the operators that torch.compile uses for quantized models. The first
-convolution, grouped ones and layers of few outputs, as most heads, stay as they are: they take
-little time.
+products are oneDNN's, by the operators that torch.compile uses for quantized models.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from asr_core.layers import FRAMES, Windows, has_onednn, is_product
+from asr_core.layers import FRAMES, has_onednn
 
-LEAST = 64  # outputs of a layer for which it is worth the while
-SMALL = 1 << 18  # weights of one for which it is not, without VNNI: to round takes longer
+LEAST = 64  # outputs of a layer for which it is worth the while: heads have fewer
+WIDER = 2  # times as many outputs as features, or the other way: so layers are told apart
 LOWEST = 1e-12  # of a scale: silence is divided by it
 STEPS = 254  # of a byte's 255, as both ends are rounded
 
@@ -31,25 +35,33 @@ def is_possible() -> bool:
 
 
 def quantize(model: nn.Module) -> nn.Module:
-    """`model`, for inference in float32 on a CPU, with linear layers and convolutions rounded."""
+    """`model`, for inference in float32 on a CPU, with its widest linear layers rounded."""
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             # A subclass may see its input otherwise.
-            if type(layer) is nn.Linear and _is_worth_it(layer):
+            if type(layer) is nn.Linear and _is_worth_it(*layer.weight.shape):
                 setattr(parent, name, Linear(layer))
-            elif type(layer) is nn.Conv1d and is_product(layer) and _is_worth_it(layer):
-                setattr(parent, name, Windows(layer, Linear))
     return model
 
 
-def _is_worth_it(layer: nn.Linear | nn.Conv1d) -> bool:
-    weight = layer.weight
-    return len(weight) >= LEAST and (has_vnni() or weight.numel() >= SMALL)
+def _is_worth_it(outputs: int, features: int) -> bool:
+    few, many = sorted((outputs, features))
+    return outputs >= LEAST and many >= WIDER * few
 
 
 def has_vnni() -> bool:
     """Whether the processor multiplies bytes in one instruction, and adds them up in 32 bits."""
     return torch.cpu._is_vnni_supported()
+
+
+def _reach_of_pairs(weight: torch.Tensor) -> torch.Tensor:
+    """(outputs, features) -> (outputs, pairs): how far the sum of two products can go.
+
+    Without VNNI those of features 0 and 1, 2 and 3 and so on are added up in 16 bits, which hold
+    255 x 128, so it is the pairs' weights of one sign that must not be more than that together.
+    """
+    pairs = F.pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    return torch.maximum(pairs.clamp(min=0).sum(-1), pairs.clamp(max=0).sum(-1).neg())
 
 
 class Linear(nn.Module):
@@ -59,9 +71,8 @@ class Linear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features
         weight = layer.weight.detach()
-        # Without VNNI two products are added up in 16 bits, where 2 x 255 x 127 has no room.
-        most = 127 if has_vnni() else 63
-        scales = weight.abs().amax(-1, keepdim=True).clamp_(min=LOWEST) / most
+        reach = weight.abs() if has_vnni() else _reach_of_pairs(weight)
+        scales = reach.amax(-1, keepdim=True).clamp_(min=LOWEST) / 127
         rounded = (weight / scales).round_().to(torch.int8)
         packed = torch.ops.onednn.qlinear_prepack(rounded, [FRAMES, self.in_features])
         self.packed = nn.Parameter(packed, requires_grad=False)

@@ -8,7 +8,7 @@ from tiny import ctc, wav2vec2
 from torch import nn
 
 from asr_core import attention
-from asr_core.layers import Linear, rearrange, rearrange_for_cuda
+from asr_core.layers import Linear, Windows, rearrange, rearrange_for_cuda
 
 
 class Encoder(nn.Module):
@@ -128,3 +128,13 @@ def test_a_packed_layer_multiplies_as_the_plain_one_does():
     # By their number one tells how many windows to hear at once.
     size, packed_size = (sum(p.numel() for p in one.parameters()) for one in (plain, packed))
     assert packed_size == size
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN is not there")
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (2, 2), (3, 2), (5, 1)])
+@pytest.mark.parametrize("frames", [5, 1600])
+def test_a_convolution_as_products_of_windows(kernel, stride, frames):
+    torch.manual_seed(0)
+    layer, hidden = nn.Conv1d(24, 64, kernel, stride), torch.randn(2, 24, frames)
+    with torch.inference_mode():
+        torch.testing.assert_close(Windows(layer)(hidden), layer(hidden), rtol=1e-4, atol=1e-5)

@@ -11,7 +11,6 @@ from asr_core import Recognizer, data, models, quantization
 from asr_core.__main__ import main
 from asr_core.errors import OptionError
 from asr_core.evaluation import evaluate
-from asr_core.layers import Windows
 
 if not quantization.is_possible():
     pytest.skip("needs an x86 processor and torch with oneDNN", allow_module_level=True)
@@ -33,26 +32,32 @@ def test_a_linear_layer(shape, bias):
     assert 0 < off(made, expected) < 0.03
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (2, 2), (3, 2), (5, 1)])
-@pytest.mark.parametrize("frames", [5, 1600])
-def test_a_convolution(kernel, stride, frames):
+@pytest.mark.parametrize("vnni", sorted({False, quantization.has_vnni()}))
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 0.0), (-1.0, 1.0)])
+def test_sums_of_products_have_room(vnni, ends, monkeypatch):
+    """What comes is as large as it can be, so that the sum is off where it has none."""
+    monkeypatch.setattr(quantization, "has_vnni", lambda: vnni)
     torch.manual_seed(0)
-    layer, hidden = nn.Conv1d(24, 64, kernel, stride), torch.randn(2, 24, frames)
-    with torch.inference_mode():
-        made, expected = Windows(layer, quantization.Linear)(hidden), layer(hidden)
-    assert made.shape == expected.shape
-    assert 0 < off(made, expected) < 0.03
-
-
-def test_the_largest_numbers_have_room():
-    """Sums of products of the largest weights and the largest of what comes, of either sign."""
-    layer, hidden = nn.Linear(512, 64, bias=False), torch.full((4, 512), 3.0)
-    hidden[1::2] *= -1
-    nn.init.constant_(layer.weight, 0.5)
+    layer = nn.Linear(301, 96)
     with torch.no_grad():
-        layer.weight[::2] *= -1
-    made = quantization.Linear(layer)(hidden)
-    torch.testing.assert_close(made, layer(hidden), rtol=0.01, atol=0.0)
+        layer.weight[:, :50] = 1.0
+        layer.weight[1::2] *= -1
+    rounded = quantization.Linear(layer)
+    hidden = torch.tensor(ends)[torch.randint(2, (40, 301))]
+    hidden[:2], hidden[:, :2] = torch.tensor(ends)[:, None], torch.tensor(ends)
+    expected = hidden @ rounded.weight.T + layer.bias  # nothing of what comes is rounded
+    torch.testing.assert_close(rounded(hidden), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_use_the_room_there_is(monkeypatch):
+    """Without VNNI it is for two products: that half of it is for each is true of the largest."""
+    monkeypatch.setattr(quantization, "has_vnni", lambda: False)
+    torch.manual_seed(0)
+    layer = nn.Linear(768, 96).requires_grad_(False)
+    nn.init.normal_(layer.weight)
+    halves = layer.weight.abs().amax(-1, keepdim=True) / 63
+    plain = (layer.weight / halves).round() * halves
+    assert off(quantization.Linear(layer).weight, layer.weight) < 0.75 * off(plain, layer.weight)
 
 
 def test_what_comes_from_an_activation_has_all_steps_of_a_byte():
@@ -81,10 +86,9 @@ def test_silence_is_no_division_by_zero():
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm", "sew", "data2vec-audio"])
-def test_models_of_transformers(kind, monkeypatch):
+def test_models_of_transformers(kind):
     from asr_core.layers import rearrange
 
-    monkeypatch.setattr(quantization, "SMALL", 0)
     model = tiny.ctc(kind, 128)
     size, sound = model.num_parameters(), torch.randn(2, 8000)
     with torch.inference_mode():
@@ -106,19 +110,28 @@ def test_the_embedded_model_hears_about_as_well():
     assert abs(rounded.cer - plain.cer) < 0.02
 
 
-def test_small_layers_stay_where_to_round_what_comes_would_take_longer(monkeypatch):
-    def made() -> list[type]:
-        return [*map(type, quantization.quantize(nn.Sequential(nn.Linear(96, 96), large)))]
+def test_only_layers_that_are_much_wider_on_one_side_are_rounded():
+    attention, up, down, head = (
+        nn.Linear(*sizes) for sizes in ((96, 96), (96, 384), (384, 96), (96, 32))
+    )
+    layers = nn.Sequential(attention, up, nn.GELU(), down, head, nn.Conv1d(24, 96, 3))
+    made = [type(layer) for layer in quantization.quantize(layers)]
+    rounded = quantization.Linear
+    assert made == [nn.Linear, rounded, nn.GELU, rounded, nn.Linear, nn.Conv1d]
 
-    large = nn.Linear(512, 512)
-    monkeypatch.setattr(quantization, "has_vnni", lambda: False)
-    assert made() == [nn.Linear, quantization.Linear]
-    monkeypatch.setattr(quantization, "has_vnni", lambda: True)
-    assert made() == [quantization.Linear, quantization.Linear]
 
-
-def test_it_is_said_how_precisely_a_model_runs():
-    assert str(models.hardware("cpu", "int8")) == "cpu, int8"
+@pytest.mark.parametrize(
+    ("bfloat16", "possible", "said"),
+    [
+        (True, True, "cpu, bfloat16"),
+        (False, True, "cpu, int8"),
+        (False, False, "cpu, float32"),
+    ],
+)
+def test_the_default_is_what_the_processor_is_quick_in(bfloat16, possible, said, monkeypatch):
+    monkeypatch.setattr(models, "fast_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(quantization, "is_possible", lambda: possible)
+    assert str(models.hardware("cpu")) == said
 
 
 def test_the_command(capsys, tmp_path):
