@@ -139,8 +139,8 @@ class Convolution(nn.Module):
 class Windows(nn.Module):
     """(batch, channels, frames) -> (batch, other channels, fewer frames), as `_is_product` says.
 
-    Each window is a row that a linear layer multiplies: no more rows at once than a core's cache has
-    room for.
+    Each window is a row that a linear layer multiplies: no more of them at once than a core's cache
+    has room for.
     """
 
     def __init__(self, layer: nn.Conv1d) -> None:
