@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _ceiling(folder: str, count: int) -> dict[str, Callable[[], None]]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         for sound in clips(count):
             model(torch.empty(1, len(sound), device="meta"))
-    hardware = models.hardware()
+    hardware = replace(models.hardware(), int8=False)
     square = torch.randn(SQUARE, SQUARE).to(hardware.dtype)
 
     def multiply() -> None:

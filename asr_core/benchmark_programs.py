@@ -199,6 +199,7 @@ def _app(ready: bool = True) -> Iterator[tuple[psutil.Process, str]]:
             yield psutil.Process(app.pid), url
         finally:
             app.terminate()
+            app.communicate()  # or what it still says would find a pipe that is closed
 
 
 def _answers(url: str) -> bool:
