@@ -244,6 +244,8 @@ def test_a_correction_that_was_taken_away_may_be_replaced_at_once(corrected):
     corrected.click("#transcript-copy")
     sentence.wait_for(state="hidden")
     corrected.click("#recording .record-button")
+    corrected.wait_for_selector("#recording .stop-button")
+    corrected.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
     corrected.click("#recording .stop-button")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
 
