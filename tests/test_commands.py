@@ -17,6 +17,7 @@ import tiny
 
 import asr_core.__main__ as commands
 import train
+from asr_core import transcribe_command
 from asr_core.errors import AsrError, AudioError
 from asr_core.transcript import Transcript, Word
 
@@ -82,7 +83,7 @@ class Told:
 
 
 def test_what_is_printed_of_several_files_can_be_told_apart(run, monkeypatch):
-    monkeypatch.setattr(commands, "_recognizer", lambda options, model: Told())
+    monkeypatch.setattr(transcribe_command, "recognizer_of", lambda options, model: Told())
     files = ("a/talk.wav", "silent.wav", "broken.wav", "b/talk.wav")
     status, out, errors = run("transcribe", *files)
     assert status == 1
@@ -103,7 +104,7 @@ def test_a_name_of_two_lines_is_printed_on_one(run, monkeypatch):
             for source in sources:
                 yield Transcript((Word("HELLO", 0.0, 0.5, 1.0),), 1.0, source)
 
-    monkeypatch.setattr(commands, "_recognizer", lambda options, model: Ear())
+    monkeypatch.setattr(transcribe_command, "recognizer_of", lambda options, model: Ear())
     files = ["a\nb.wav: \x1b[2Jmine\u2028.wav", "회의 록.wav"]
     _, out, _ = run("transcribe", *files)
     assert out == "a\\nb.wav: \\x1b[2Jmine\\u2028.wav: HELLO\n회의 록.wav: HELLO\n"

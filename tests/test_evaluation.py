@@ -19,7 +19,7 @@ import tiny
 from transformers import AutoProcessor
 
 import asr_core.__main__ as commands
-from asr_core import Recognizer, data, evaluation, evaluation_page, mistakes
+from asr_core import Recognizer, data, evaluate_command, evaluation, evaluation_page, mistakes
 from asr_core.errors import AudioError, DataError
 from asr_core.scoring import bootstrap, interval, score
 
@@ -162,8 +162,8 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
 ):
     korean = rows.select([0]).map(lambda row: {"transcription": "안녕하세요 OK"})
     parrot = Parrot(processor, "OKAY")
-    monkeypatch.setattr(commands, "_recognizer", lambda options, model: parrot)
-    monkeypatch.setattr(commands, "_rows", lambda options: korean)
+    monkeypatch.setattr(evaluate_command, "recognizer_of", lambda options, model: parrot)
+    monkeypatch.setattr(evaluate_command, "_rows", lambda options: korean)
     with caplog.at_level("WARNING", "asr_core"):
         assert commands.main(["evaluate", "--dataset", "korean"]) == 0
     assert "parrot cannot spell much of this, 71% of the characters" in caplog.text
