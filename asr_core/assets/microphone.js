@@ -7,8 +7,12 @@ const STEP = 500; // milliseconds between two messages
 const MOST = 5; // seconds of sound in one
 const DOUBLE = 600; // milliseconds in which a second click belongs to the first
 
-// Runs beside the page: gathers mono sound in pieces of 1024 samples.
+// Runs beside the page: gathers mono sound in pieces of 1024 samples. An answer comes after them all.
 const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.port.onmessage = () => this.port.postMessage(null);
+  }
   piece = new Float32Array(1024);
   filled = 0;
   process([[samples]]) {
@@ -51,22 +55,37 @@ window.startMicrophone = async () => {
   const recorder = new AudioWorkletNode(context, "recorder", {
     channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0,
   });
+  let complete;
+  const all = new Promise((resume) => (complete = resume));
   recorder.port.onmessage = ({ data }) => {
+    if (!data) return complete();
     const piece = Int16Array.from(data, (sample) => 32767 * Math.max(-1, Math.min(1, sample)));
     session.pieces.push(piece);
     tape.pieces.push(piece);
     const loudest = data.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
     document.documentElement.style.setProperty("--loudness", loudest.toFixed(2));
   };
-  context.createMediaStreamSource(stream).connect(recorder);
+  const source = context.createMediaStreamSource(stream);
+  source.connect(recorder);
+  const play = () => {
+    element.querySelector("audio").src = URL.createObjectURL(wav(tapes, session.rate));
+  };
+  session.seal = async () => { // when what the page had no time for has come; a recorder may be gone
+    if (context.state === "closed") return;
+    await Promise.race([all, wait(STEP)]);
+    recorder.port.onmessage = null;
+    context.close();
+    play();
+  };
   stop = session.end = () => {
     if (session.stopped) return; // another one may have begun
     stop = null;
     session.stopped = true;
     stream.getTracks().forEach((track) => track.stop());
-    context.close();
+    source.disconnect();
+    recorder.port.postMessage(null);
     show(false);
-    element.querySelector("audio").src = URL.createObjectURL(wav(tapes, session.rate));
+    play();
   };
   stream.getTracks().forEach((track) => (track.onended = stop)); // the microphone was pulled out
   element.querySelector("div").innerHTML = "<audio controls></audio>";
@@ -93,17 +112,23 @@ function show(speaking) {
   if (button) document.querySelector(speaking ? "#live-stop" : "#live-record").focus();
 }
 
+const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
+
 async function send(session) {
   const { key, rate, pieces } = session;
   for (let known = false; ; ) {
-    await new Promise((resume) => setTimeout(resume, STEP));
-    const stopped = session.stopped; // asked first: nothing is added once it is true
+    await wait(STEP);
+    const stopped = session.stopped;
+    if (stopped) await session.seal();
     const some = pieces.slice(0, Math.ceil((MOST * rate) / 1024));
     const last = Boolean(stopped) && some.length === pieces.length;
     const arrived = await server.hear(key, rate, session.first, encode(some), last);
     if (arrived === undefined) continue; // the line is bad
     if (arrived === null && !known) continue; // our turn has not come yet
-    if (arrived === null || arrived < 0) return session.end(); // the server gave up, and says why
+    if (arrived === null || arrived < 0) { // the server gave up, and says why
+      session.end();
+      return session.seal();
+    }
     known = true;
     while (session.first < arrived) session.first += pieces.shift().length;
     if (last && pieces.length === 0) return;
