@@ -10,8 +10,8 @@ import asyncio
 import io
 import logging
 import os
-import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from asr_core import page, teaching
@@ -19,7 +19,7 @@ from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import ASSETS, run_first
 from asr_core.phrases import PHRASES
-from asr_core.start import end_later, quick_start
+from asr_core.start import quick_start, told_to_end
 from asr_core.visitors import (
     drop_broken_uploads,
     folders_of_this_run,
@@ -35,8 +35,6 @@ log = logging.getLogger("asr_core")
 SWEEP, KEEP = 10, 50  # minutes: how often old recordings are looked for, and how old they may get
 MAX_FILE_SIZE = "500mb"
 WAITING = 200  # visitors and programs; who comes then is told to try again later
-# What a host, or a terminal that is closed, sends; not all systems have the second.
-ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def build(engine: Engine, public: bool = False) -> "gr.Blocks":
@@ -180,6 +178,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     reach_ourselves((host or "").strip("[]"))
     os.environ["GRADIO_ROOT_PATH"] = root_path(os.environ.get("GRADIO_ROOT_PATH", ""))
     os.environ["MPLBACKEND"] = "agg"  # for gradio: a notebook's is not for here
+    ends = told_to_end()
     with quick_start():
         folders_of_this_run(SWEEP * 60, KEEP * 60)
         try:
@@ -206,27 +205,28 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
     if zero_gpu():
         engine.recognizer()  # what is forked while the model is being loaded never gets it
     try:
-        with end_later(*ENDS):
-            demo.launch(
-                server_name=host,
-                server_port=port,
-                share=share,
-                max_file_size=MAX_FILE_SIZE,
-                run_history=False,
-                mcp_server=True,
-                # Spaces ask for it: Node would serve pages that `run_first` does not reach, and go
-                # on when we end.
-                ssr_mode=False,
-                app_kwargs={"middleware": [Middleware(Guard)]},
-                # Not "settings": among them is a language, which the server is not told.
-                footer_links=["api"],
-                i18n=gr.I18n(**PHRASES),
-                theme=theme(),
-                css_paths=[ASSETS / "page.css"],
-                head_paths=[ASSETS / "head.html"],
-                prevent_thread_lock=True,
-                quiet=True,
-            )
+        demo.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            max_file_size=MAX_FILE_SIZE,
+            run_history=False,
+            mcp_server=True,
+            # Spaces ask for it: Node would serve pages that `run_first` does not reach, and go
+            # on when we end.
+            ssr_mode=False,
+            app_kwargs={"middleware": [Middleware(Guard)]},
+            # Not "settings": among them is a language, which the server is not told.
+            footer_links=["api"],
+            i18n=gr.I18n(**PHRASES),
+            theme=theme(),
+            css_paths=[ASSETS / "page.css"],
+            head_paths=[ASSETS / "head.html"],
+            prevent_thread_lock=True,
+            quiet=True,
+        )
+    except BrokenPipeError:  # nobody reads what we print
+        raise
     except OSError as error:
         first, count = http_server.INITIAL_PORT_VALUE, http_server.TRY_NUM_PORTS
         ports = port or (f"{first} to {first + count - 1}" if count > 1 else first)
@@ -240,21 +240,29 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
         forget_in_time(demo.state_holder, KEEP * 60)
         remember_files_of_assistants(demo)
         print(f"Open {demo.share_url or demo.local_url} in a browser. Ctrl+C ends.", flush=True)
-        try:
-            # Only now: importing torch beside gradio would hold the page up.
-            print(f"Ready: {engine.recognizer()}.", flush=True)
-            if teaching.allowed(public):
-                teaching.check()
-            import av  # noqa: F401
-            import matplotlib.pyplot  # noqa: F401  gradio wants it, and the first visitor would wait
-        except AsrError as error:
-            if model or isinstance(error, OptionError):  # what only who hosts can put right
-                raise
-            log.error("%s", error)  # visitors read it too, and the next recording tries again
-        demo.block_thread()
+        # Only now: importing torch beside gradio would hold the page up.
+        ready = background(get_ready, engine, model, public)
+        while not ends:
+            if ready.done():
+                ready.result()
+            time.sleep(0.1)
     finally:
         logging.disable()  # who is still served fails now, as we end, and that is no news
         demo.close(verbose=False)  # before what visitors have left is deleted, or more may come
+
+
+def get_ready(engine: Engine, model: str | None, public: bool) -> None:
+    """For visitors. Raises ModelError and OptionError for what only who hosts can put right."""
+    try:
+        print(f"Ready: {engine.recognizer()}.", flush=True)
+        if teaching.allowed(public):
+            teaching.check()
+        import av  # noqa: F401
+        import matplotlib.pyplot  # noqa: F401  gradio wants it, and the first visitor would wait
+    except AsrError as error:
+        if model or isinstance(error, OptionError):
+            raise
+        log.error("%s", error)  # visitors read it too, and the next recording tries again
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -281,11 +289,6 @@ def main(arguments: list[str]) -> int:
     chosen = options(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # gradio prints signs that not all can show
         sys.stdout.reconfigure(errors="backslashreplace")
-    # A host, or a terminal that is closed, may end us like this: by way of an exit, what visitors
-    # have left is deleted.
-    for one in ENDS:
-        if one == signal.SIGTERM or signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, lambda *_: sys.exit())
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
     except (AsrError, OSError) as error:

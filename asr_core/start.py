@@ -1,11 +1,10 @@
 """Start sooner: imports and models stay, so that looking through them for garbage is lost time.
-And come to an end while starting."""
+And be told to end at any time."""
 
 from __future__ import annotations
 
 import gc
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -38,22 +37,17 @@ def quick_start() -> Iterator[None]:
                 gc.enable()
 
 
-@contextmanager
-def end_later(*signals: signal.Signals) -> Iterator[None]:
-    """Whoever sends one of `signals` that has a handler makes the program exit when this is over,
-    not within.
+def told_to_end() -> list[int]:
+    """Fills with the signals by which a host, or a terminal that is closed, ends us. For the main
+    thread.
 
-    An exit that is raised inside a request leaves locks of httpcore's connection pool held, for
-    which its closing then waits for ever. For the main thread, and where a start is short.
+    An exit that a handler raises can be lost, in the callbacks of an import (`cb` of CPython's
+    `importlib._bootstrap`), and inside a request it would leave locks of httpcore's connection pool
+    held, for which its closing then waits for ever.
     """
     came: list[int] = []
-    before = {one: handler for one in signals if callable(handler := signal.getsignal(one))}
-    for one in before:
-        signal.signal(one, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    if came:
-        sys.exit()
+    for name in ("SIGTERM", "SIGHUP"):
+        one = getattr(signal, name, None)  # not all systems have the second
+        if one == signal.SIGTERM or (one and signal.getsignal(one) is not signal.SIG_IGN):
+            signal.signal(one, lambda number, _: came.append(number))
+    return came

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from textwrap import dedent
 
 import pytest
 from browser import PATIENCE, ROOT, App, free_port, long_recording, silence
@@ -112,6 +113,31 @@ def test_the_page_is_up_before_the_model_and_uploads_go_when_a_host_ends_the_app
     finally:
         running.close()
     assert list(temp.iterdir()) == []
+
+
+def test_who_ends_the_app_in_the_middle_of_an_import_is_heard(tmp_path):
+    """Where Python lets no exception through: in the callback of a lock that has been dropped."""
+    (tmp_path / "sitecustomize.py").write_text(
+        dedent("""
+        import os, signal, sys, weakref
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "matplotlib.pyplot":
+                    lock = Finder()
+                    unneeded = weakref.ref(lock, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+                    del lock
+
+        sys.meta_path.insert(0, Finder())
+        """)
+    )
+    running = App(tmp_path / "uploads", "--model", "embedded", PYTHONPATH=str(tmp_path))
+    try:
+        assert running._process.wait(PATIENCE / 1000) == 0, running.log
+    finally:
+        running._process.kill()
+    assert "Ready: embedded" in running.log
+    assert "Traceback" not in running.log
 
 
 def started(*arguments: str, **environment: str) -> tuple[int | None, str]:

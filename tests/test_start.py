@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from asr_core.start import end_later, quick_start
+from asr_core.start import quick_start, told_to_end
 
 
 class Knot:
@@ -41,31 +41,23 @@ def test_what_a_later_start_made_can_be_forgotten():
 
 
 @pytest.fixture
-def handler():
-    def ended(*_):
-        raise AssertionError("ended within")
-
-    before = signal.signal(signal.SIGTERM, ended)
-    yield ended
-    signal.signal(signal.SIGTERM, before)
+def signals():
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
-def test_who_is_told_to_end_while_starting_ends_after_that(handler):
-    done = []
-    with pytest.raises(SystemExit), end_later(signal.SIGTERM):
-        os.kill(os.getpid(), signal.SIGTERM)
-        done.append("started")
-    assert done == ["started"]
-    assert signal.getsignal(signal.SIGTERM) is handler
-    with end_later(signal.SIGTERM):
-        pass  # nobody told it, so it goes on
+def test_who_is_told_to_end_is_not_torn_out_of_what_is_being_done(signals):
+    came = told_to_end()
+    assert not came
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert set(came) == {signal.SIGHUP, signal.SIGTERM}
 
 
-def test_what_a_host_lets_nobody_hear_stays_so(handler):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with end_later(signal.SIGTERM, signal.SIGHUP):
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            os.kill(os.getpid(), signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+def test_what_a_host_lets_nobody_hear_stays_so(signals):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    came = told_to_end()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not came
