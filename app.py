@@ -19,7 +19,7 @@ from asr_core.engine import Engine, background, zero_gpu
 from asr_core.errors import AsrError, OptionError, sentence
 from asr_core.opening import ASSETS, run_first
 from asr_core.phrases import PHRASES
-from asr_core.start import quick_start, told_to_end
+from asr_core.start import quick_start, run_and_leave, told_to_end
 from asr_core.visitors import (
     drop_broken_uploads,
     folders_of_this_run,
@@ -300,4 +300,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_and_leave(main)

@@ -1,15 +1,21 @@
-"""Garbage is not looked for while things are imported and loaded, and again afterwards."""
+"""Garbage is not looked for while things are loaded; a program ends when it is told to."""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
+import subprocess
+import sys
 import weakref
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from asr_core.start import quick_start, told_to_end
+
+ROOT = Path(__file__).parent.parent
 
 
 class Knot:
@@ -61,3 +67,26 @@ def test_what_a_host_lets_nobody_hear_stays_so(signals):
     came = told_to_end()
     os.kill(os.getpid(), signal.SIGHUP)
     assert not came
+
+
+def test_what_is_left_to_do_is_done_before_threads_are_stopped():
+    program = dedent("""
+        import atexit, sys
+
+        class Thread:
+            def __del__(self):
+                print("stopped")
+
+        atexit.register(lambda: print("tidied up"))  # before `asr_core` is there, and after
+        from asr_core.start import run_and_leave
+
+        def main(arguments):
+            atexit.register(print, *arguments)
+            sys.modules["kept"] = Thread()  # until the interpreter is taken apart
+            return 3
+
+        run_and_leave(main)
+    """)
+    command = [sys.executable, "-c", program, "heard"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (3, "heard\ntidied up\n"), done.stderr
