@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from asr_core import audio
+from asr_core.archive import ENDINGS
 from asr_core.errors import DataError, first_line
 from asr_core.tables import SAMPLE as SAMPLE
 from asr_core.tables import SAMPLE_FOLDER as SAMPLE_FOLDER
@@ -202,9 +203,13 @@ def _from(row: dict[str, Any], start: Path) -> dict[str, Any]:
 
 def _find(start: Path, path: str) -> Path:
     """Also where a Mac wrote Korean or French names apart (NFD), of folders, of files or both, or
-    Windows its folders, with spaces around it, and in `clips`, where Common Voice has them."""
+    Windows its folders, with spaces around it, without the ending, and in `clips`, where Common
+    Voice has them."""
     bare = path.strip()
-    written = [Path(each) for each in (path, bare, bare.replace("\\", "/"), f"clips/{bare}")]
+    names = [path, bare, bare.replace("\\", "/"), f"clips/{bare}"]
+    if Path(bare).suffix.lower() not in ENDINGS:
+        names += [f"{bare}{ending}" for ending in sorted(ENDINGS)]
+    written = [Path(each) for each in names]
     spellings = [start / each for each in written]
     for of_folder, of_file in itertools.product(("NFC", "NFD"), repeat=2):
         for each in written:

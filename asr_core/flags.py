@@ -39,6 +39,7 @@ REFUSED = {
         "neftune_noise_alpha use_cache use_liger_kernel".split(), "it is for models that read text"
     ),
     **dict.fromkeys("fp16_full_eval bf16_full_eval".split(), "a model is measured as it learns"),
+    "fsdp": "these models fit on one GPU, and `torchrun` shares recordings out among several",
     "length_column_name": "recordings are measured here",
     "do_predict": "use `python -m asr_core evaluate`",
     "prediction_loss_only": "WER and CER choose the best checkpoint",
@@ -197,10 +198,13 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     _check_limits(options, arguments)
     for name, why in REFUSED.items():
         usual = TrainingArguments.__dataclass_fields__[name].default
-        if getattr(arguments, name) not in (usual, None, False):
+        value = getattr(arguments, name)
+        if value not in (usual, None) and value is not False:
             raise OptionError(f"--{name} has no place here: {why}.")
     if not arguments.eval_do_concat_batches:
         raise OptionError("--eval_do_concat_batches has no place here: WER and CER are of all.")
+    if arguments.accelerator_config.split_batches:
+        raise OptionError("--accelerator_config split_batches has no place here: leave it out.")
     if options.punctuation == "keep" and options.language_model not in ("auto", "none"):
         raise OptionError(
             f"--language_model {options.language_model} knows words only, and would leave out what "
@@ -209,6 +213,10 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     for name in ("num_train_epochs", "max_steps"):
         if getattr(arguments, name) == 0:
             raise OptionError(f"--{name} 0 teaches nothing: use --dry_run to look at the data.")
+    if _given(argv, "num_train_epochs", "") and arguments.max_steps > 0:
+        raise OptionError(
+            f"--max_steps {arguments.max_steps} would win over --num_train_epochs: leave one out."
+        )
     for name in ("hub_model_id", "hub_private_repo"):
         if getattr(arguments, name) and not arguments.push_to_hub:
             raise OptionError(f"--{name} is for --push_to_hub: add that, or leave it out.")

@@ -92,6 +92,8 @@ def _header(path: str, separator: str) -> list[str]:
         raise DataError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from error
     except (ValueError, csv.Error) as error:
         raise DataError(f"{path} has no line with the names of its columns.") from error
+    if names and names[0].lower().startswith("sep="):
+        raise DataError(f"{path} begins with '{names[0]}', for Excel only: delete that line.")
     if first and len(first[0]) > len(names):
         raise DataError(
             f"{path} has {len(first[0])} columns in its second line but names {len(names)}: put "

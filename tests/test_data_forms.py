@@ -398,6 +398,11 @@ def test_another_encoding_than_utf_8_is_named(tmp_path, encoding):
     )
 
 
+def test_a_line_for_excel_alone_is_told(tmp_path):
+    written = b"sep=;\nfile_name;transcription\na.wav;hello\n"
+    assert "begins with 'sep=', for Excel only" in said(data.load, metadata(tmp_path, written))
+
+
 def test_commas_in_transcripts_without_quotes_are_told(tmp_path):
     written = b"file_name,transcription\na.wav,well, hello\nb.wav,yes, please\n"
     assert "put transcripts with commas in quotes" in said(data.load, metadata(tmp_path, written))
@@ -439,6 +444,8 @@ def test_recordings_that_come_later_are_found(tmp_path):
     [
         (unicodedata.normalize("NFD", "한글.wav"), "한글.wav"),
         ("clips/a.wav", "clips\\a.wav"),
+        ("a.1.WAV", "a.1.WAV"),
+        ("a.1.wav", "a.1"),
         # Of a Mac's archive, taken apart in a folder that was made elsewhere.
         ("녹음/" + unicodedata.normalize("NFD", "한글.wav"), "녹음\\한글.wav"),
     ],
