@@ -16,11 +16,13 @@ import sys
 from pathlib import Path
 
 from asr_core.errors import AsrError, sentence
+from asr_core.imports import lean
 
 log = logging.getLogger("asr_core")
 
 
 def main(argv: list[str]) -> int:
+    lean()
     from asr_core import flags
 
     options, arguments = flags.parse(argv)

@@ -7,11 +7,11 @@ import io
 import logging
 import os
 import sys
-from contextlib import suppress
 
 from asr_core import benchmark, evaluate_command, language_model_commands, transcribe_command
 from asr_core.errors import AsrError, sentence
 from asr_core.models import quiet_clients
+from asr_core.start import run_and_leave
 
 COMMANDS = {
     "transcribe": ("Write down what is said in recordings.", transcribe_command),
@@ -19,7 +19,6 @@ COMMANDS = {
     "evaluate": ("Measure a model on a dataset.", evaluate_command),
     "benchmark": ("Measure speed against the guide's way.", benchmark),
 }
-STOPPED = 130  # 128 + SIGINT
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         if not sys.stdout.isatty() and not os.environ.get("PYTHONIOENCODING"):
             sys.stdout.reconfigure(encoding="utf-8")  # as files and programs on Windows do not ask
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        print(end="", flush=True)  # now, as a full disk is told of below
+        return status
     except BrokenPipeError:  # as with `| head`: nobody reads on, and what is left has no place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, which Windows does not know
@@ -46,13 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return STOPPED
+        return 130  # 128 + SIGINT
 
 
 if __name__ == "__main__":
-    status = main()
-    if status == STOPPED:  # now: a thread may read from a pipe to which nobody writes
-        with suppress(OSError):  # nobody reads on, either
-            sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)
+    run_and_leave(main)  # at once: a thread may read from a pipe to which nobody writes

@@ -63,14 +63,15 @@ class Vocabulary:
             eszett="ß" in spelt.lower(),
             typed=not set(spelt).isdisjoint(TYPED.values()),
         )
-        letters = {c: i for i, c in enumerate(sorted(set(fold("".join(alphabet.tokens))) - {" "}))}
+        letters = {c: i for i, c in enumerate(sorted({*fold(spelt)} - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
         spellings: dict[str, tuple[int, float]] = {}  # word -> number for the n-grams, bonus
         if language_model:
-            for number, word in enumerate(language_model.words[len(SPECIAL) :], len(SPECIAL)):
-                if letters.keys() >= set(folded := fold(word)):
-                    spellings[folded] = (number, 0.0)
+            folded = fold("\n".join(language_model.words)).split("\n")  # at once: there are many
+            for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL)):
+                if letters.keys() >= set(word):
+                    spellings[word] = (number, 0.0)
             if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
                 raise ModelError(
                     f"The language model {language_model.name} was made for another alphabet: the "
@@ -161,15 +162,19 @@ def _lexicon(
     ngrams: search.Ngrams,
     weights: Weights,
 ) -> search.Lexicon:
-    """The trie of all words, breadth first, with the best unigram below each node as outlook."""
-    words = sorted(spellings, key=lambda word: [letters[c] for c in word])
+    """The trie of all words, breadth first, with the best unigram below each node as outlook.
+
+    The numbers of `letters` count up as their code points do.
+    """
+    words = sorted(spellings)  # as `letters` are
     entries = np.array([spellings[word] for word in words], float).reshape(-1, 2)
     number, bonus = entries[:, 0].astype(np.int32), entries[:, 1].astype(np.float32)
     hope = weights.alpha * ngrams.log_probability[number].astype(np.float64)
     lengths = np.array([len(word) for word in words], int)
     spelt = np.full((len(words), lengths.max(initial=0) + 1), -1, np.int32)
     inside = np.arange(spelt.shape[1]) < lengths[:, None]
-    spelt[inside] = [letters[c] for word in words for c in word]
+    codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
+    spelt[inside] = np.searchsorted([ord(c) for c in letters], codes)
     shared = np.zeros(len(words), int)  # letters that a word begins with as the one before does
     if len(words) > 1:
         shared[1:] = (spelt[1:] != spelt[:-1]).argmax(axis=1)
