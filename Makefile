@@ -14,13 +14,16 @@ demo: $(VENV)/app
 # Side by side, but those in a browser after all others, two at a time, as they wait for speech most of
 # the time, and those that teach a model one by one; threads of torch that wait do so asleep, as others
 # want the cores. Files are taken in the order of tests/conftest.py: xdist would begin with those that
-# hold the most tests, and end with one that takes minutes.
+# hold the most tests, and end with one that takes minutes. Each part runs though another failed.
 test: $(VENV)/tests browser
 ifeq ($(ARGS),)
+	@failed=0; set -x; \
 	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m "not browser" --numprocesses logical --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
-	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --ignore $(LESSONS) --numprocesses 2 --dist loadfile
-	$(BIN)/python -m pytest $(LESSONS)
+		--dist loadfile --no-loadscope-reorder || failed=1; \
+	GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -m browser --ignore $(LESSONS) --numprocesses 2 --dist loadfile \
+		|| failed=1; \
+	$(BIN)/python -m pytest $(LESSONS) || failed=1; \
+	exit $$failed
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

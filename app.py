@@ -225,7 +225,7 @@ def serve(model: str | None, host: str | None, port: int | None, share: bool) ->
             prevent_thread_lock=True,
             quiet=True,
         )
-    except BrokenPipeError:  # nobody reads what we print
+    except BrokenPipeError:
         raise
     except OSError as error:
         first, count = http_server.INITIAL_PORT_VALUE, http_server.TRY_NUM_PORTS
@@ -291,6 +291,9 @@ def main(arguments: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         serve(chosen.model, chosen.host, chosen.port, chosen.share)
+    except BrokenPipeError:
+        print("app.py: Nobody reads what is printed: send it to a file.", file=sys.stderr)
+        return 141  # 128 + SIGPIPE
     except (AsrError, OSError) as error:
         print(f"app.py: {sentence(error)}", file=sys.stderr)
         return 1

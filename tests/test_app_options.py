@@ -77,6 +77,20 @@ def test_a_port_that_is_taken(app):
     assert "Traceback" not in done.stderr
 
 
+def test_who_no_longer_reads_what_is_printed_is_not_told_of_ports():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "app.py", "--model", "embedded", "--port", str(free_port())]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 141
+    assert done.stderr == "app.py: Nobody reads what is printed: send it to a file.\n"
+
+
 @pytest.mark.slow
 def test_the_app_ends_without_a_traceback_while_somebody_is_served(tmp_path):
     running = App(tmp_path, "--model", "embedded", OMP_NUM_THREADS="2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 import safehttpx
+from waiting import run
 
 from asr_core import downloads
 
@@ -77,7 +77,7 @@ def web(monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
 
 def fetch(url: str, folder: Path) -> str:
-    return asyncio.run(downloads.fetch(url, str(folder), LIMIT))
+    return run(downloads.fetch(url, str(folder), LIMIT))
 
 
 def kept(folder: Path) -> list[Path]:

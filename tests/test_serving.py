@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ import gradio as gr
 import pytest
 from browser import ROOT
 from starlette.middleware import Middleware
+from waiting import run
 
 from app import root_path
 from asr_core import page
@@ -95,7 +95,7 @@ def test_what_is_no_request_passes():
         passed.append(connection)
 
     for kind in ("websocket", "lifespan"):
-        asyncio.run(Guard(inner)({"type": kind}, len, print))
+        run(Guard(inner)({"type": kind}, len, print))
     assert passed == [({"type": kind}, len, print) for kind in ("websocket", "lifespan")]
 
 
@@ -108,7 +108,7 @@ def test_an_error_that_is_not_the_callers_is_not_hidden():
         pass
 
     with pytest.raises(RuntimeError, match="ours"):
-        asyncio.run(Guard(inner)({"type": "http", "path": "/", "headers": []}, None, send))
+        run(Guard(inner)({"type": "http", "path": "/", "headers": []}, None, send))
 
 
 def test_an_event_that_there_is_not_is_no_news_for_who_hosts(url, capfd):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 from gradio import route_utils
 from gradio.state_holder import StateHolder
 from starlette.requests import ClientDisconnect
+from waiting import run
 
 import app
 from asr_core import page, visitors
@@ -223,7 +223,7 @@ def test_an_upload_that_breaks_off_is_deleted_at_once(tmp_path, monkeypatch, rea
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     request = SimpleNamespace(headers=headers, stream=stream)
     with pytest.raises(type(reason)):
-        asyncio.run(route_utils.upload_fn(request, tmp_path, 1000, None))
+        run(route_utils.upload_fn(request, tmp_path, 1000, None))
     assert there and not list(tmp_path.iterdir())
 
 
