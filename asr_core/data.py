@@ -12,7 +12,7 @@ import itertools
 import logging
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,13 +209,18 @@ def _find(start: Path, path: str) -> Path:
     names = [path, bare, bare.replace("\\", "/"), f"clips/{bare}"]
     if Path(bare).suffix.lower() not in ENDINGS:
         names += [f"{bare}{ending}" for ending in sorted(ENDINGS)]
-    written = [Path(each) for each in names]
-    spellings = [start / each for each in written]
+    return next(filter(_is_there, _spellings(start, [*map(Path, names)])), start / path)
+
+
+def _spellings(start: Path, written: list[Path]) -> Iterator[Path]:
+    """One after the other, as the first is nearly always there, and there may be a million rows."""
+    yield from (start / each for each in written)
+    if str(written[0]).isascii():  # there is but one way to write it
+        return
     for of_folder, of_file in itertools.product(("NFC", "NFD"), repeat=2):
         for each in written:
             folder, name = normalize(of_folder, str(each.parent)), normalize(of_file, each.name)
-            spellings.append(start / folder / name)
-    return next(filter(_is_there, spellings), start / path)
+            yield start / folder / name
 
 
 def _is_there(file: Path) -> bool:
