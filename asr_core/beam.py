@@ -40,7 +40,7 @@ class BeamDecoder:
         first["last"], first["spelt"] = alphabet.blank, search.NEVER
         first["state"] = vocabulary.begin
         self._history[0] = (-1, alphabet.blank, 0, 0, 0.0)
-        self._speller = Speller(alphabet, frame)  # of what can no longer change
+        self._speller = Speller(alphabet, frame, vocabulary.write)  # of what can no longer change
 
     def feed(self, emissions: np.ndarray) -> None:
         emissions = np.maximum(np.ascontiguousarray(emissions, np.float32), -1e4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,11 +84,12 @@ class Decoder(Protocol):
 class Speller:
     """Columns in order, with where each is heard and how surely -> words.
 
-    `frame` is the time from one frame to the next, in seconds.
+    `frame` is the time from one frame to the next, in seconds; `write` turns a word as it is spelt
+    into how it is written.
     """
 
-    def __init__(self, alphabet: Alphabet, frame: float) -> None:
-        self.alphabet, self.frame = alphabet, frame
+    def __init__(self, alphabet: Alphabet, frame: float, write: Callable[[str], str] = str) -> None:
+        self.alphabet, self.frame, self.write = alphabet, frame, write
         self.done: list[Word] = []
         # The word being spelt: its text, whether a space stands before it, its frames, the best
         # log-probability of each character.
@@ -130,7 +132,7 @@ class Speller:
             return []
         confidence = math.exp(min(0.0, sum(self._peaks) / len(self._peaks)))
         start, end = self._start * self.frame, self._end * self.frame
-        text = compose(self._text)  # of a Korean model that spells jamo
+        text = self.write(compose(self._text))  # of a Korean model that spells jamo
         return [Word(text, round(start, 3), round(end, 3), round(confidence, 4), self._space)]
 
     def _close(self, space: bool = True) -> None:

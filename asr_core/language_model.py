@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr_core import models, ngrams
+from asr_core.capitals import Forms
 from asr_core.errors import ModelError, OptionError, reason
 from asr_core.files import whole
 from asr_core.text import normalize
@@ -63,7 +64,8 @@ class LanguageModel:
 
     `heard` are the shares of tokens, the blank as "", in all that the acoustic model hears. It has
     learnt which letters are common; the n-grams know that, too, and it should count only once
-    (Miao et al., 2015, https://arxiv.org/abs/1507.08240, section 3.2).
+    (Miao et al., 2015, https://arxiv.org/abs/1507.08240, section 3.2). `capitals` are words as they
+    are written where not all of their letters are small (see `capitals.Forms`).
     """
 
     words: tuple[str, ...]
@@ -72,6 +74,7 @@ class LanguageModel:
     weights: Weights = field(default_factory=Weights)
     name: str = ""
     heard: dict[str, float] = field(default_factory=dict)
+    capitals: tuple[str, ...] = ()
 
     def log_probability(self, text: str) -> float:
         """Natural logarithm of the probability of `text` as one whole sentence."""
@@ -103,24 +106,28 @@ def build(
     megabytes: float = 100.0,
     vocabulary: int = ngrams.LARGEST_VOCABULARY,
     minimum: int = 1,
+    forms: Forms | None = None,
 ) -> LanguageModel:
     """Learn n-grams up to `order` from text files into the folder `output`.
 
     The commonest words that occur at least `minimum` times make the vocabulary; n-grams are pruned
     until everything fits into `megabytes`. Needs about 30 bytes of memory for each distinct n-gram
-    of the text. Raises DataError or OptionError.
+    of the text. `forms` are of the same text before it was put into small letters, if it was.
+    Raises DataError or OptionError.
     """
     ngrams.check(order, megabytes, vocabulary)
     if Path(output).is_file():
         raise OptionError(f"{output} is a file: give a folder for the language model.")
-    words, tokens = ngrams.encode(ngrams.read(texts), vocabulary, minimum)
+    forms = forms or Forms()
+    words, tokens = ngrams.encode(ngrams.read(texts, forms), vocabulary, minimum)
     log.info("%s tokens, %s words", f"{len(tokens):,}", f"{len(words):,}")
     levels = ngrams.count(tokens, len(words), order)
     ngrams.smooth(levels)
     log.info("%s n-grams of order 1 to %d", _sizes(levels), order)
     levels = ngrams.prune(levels, round(megabytes * 1e6))
     log.info("%s after pruning to %g MB", _sizes(levels), megabytes)
-    save_levels(words, levels, Path(output), {"tokens": len(tokens)})
+    capitals = forms.capitals(words, ngrams.spelling_of(Counter("".join(words))).dotless)
+    save_levels(words, levels, Path(output), {"tokens": len(tokens)}, capitals)
     return load(output)
 
 
@@ -166,11 +173,15 @@ def provide(
         build([said, *texts], output)
 
 
-def save_levels(words: Sequence[str], levels: list, folder: Path, about: dict) -> None:
+def save_levels(
+    words: Sequence[str], levels: list, folder: Path, about: dict, capitals: Sequence[str] = ()
+) -> None:
     """Write a model of smoothed levels, with the default weights."""
     from safetensors.numpy import save_file
 
-    tensors = {"words": np.frombuffer("\n".join(words).encode(), np.uint8)}
+    tensors = {"words": _joined(words)}
+    if capitals:
+        tensors["capitals"] = _joined(capitals)
     for index, level in enumerate(levels):
         with np.errstate(divide="ignore"):
             logs = np.maximum(np.log(level.probability), -99.0)
@@ -231,7 +242,8 @@ def load(folder: str | Path) -> LanguageModel:
             raise ValueError(f"it is of version {settings['version']}, not {VERSION}")
         known = {f.name for f in fields(Weights)}
         weights = Weights(**{k: v for k, v in settings["weights"].items() if k in known})
-        words = tuple(tensors["words"].tobytes().decode().split("\n"))
+        words = _parted(tensors["words"])
+        capitals = _parted(tensors["capitals"]) if "capitals" in tensors else ()
         heard = {str(k): float(v) for k, v in settings.get("heard", {}).items()}
         order = int(settings["order"])
         numbers = _unpack(tensors, order)
@@ -239,7 +251,7 @@ def load(folder: str | Path) -> LanguageModel:
         raise ModelError(
             f"The language model in {folder} cannot be read: {error}; build it again."
         ) from error
-    return LanguageModel(words, numbers, order, weights, str(folder), heard)
+    return LanguageModel(words, numbers, order, weights, str(folder), heard, capitals)
 
 
 def find(model: str, wish: str = "auto") -> LanguageModel | None:
@@ -317,6 +329,14 @@ def _unpack(tensors: dict[str, np.ndarray], order: int) -> search.Ngrams:
     )
     search.links(made, parent.astype(np.int32))
     return made
+
+
+def _joined(words: Sequence[str]) -> np.ndarray:
+    return np.frombuffer("\n".join(words).encode(), np.uint8)
+
+
+def _parted(letters: np.ndarray) -> tuple[str, ...]:
+    return tuple(letters.tobytes().decode().split("\n"))
 
 
 def _quantise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from asr_core import search
+from asr_core.capitals import Writer
 from asr_core.decoding import Alphabet
 from asr_core.errors import ModelError, OptionError
 from asr_core.language_model import LanguageModel, Weights
@@ -41,6 +42,7 @@ class Vocabulary:
     columns: search.Columns
     weights: Weights
     begin: int  # state of the n-grams before the first word
+    write: Writer  # words as people do
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class Vocabulary:
                     f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
                     "words. Build one from text in the model's language."
                 )
+        typed: list[str] = []
         for hotword in _affordable(favoured(" ".join(hotwords))):
             written = hotword
             if _missing(hotword, fold, letters):
@@ -87,6 +90,7 @@ class Vocabulary:
                     f"The hotword '{hotword}' cannot be spelt: the model has no "
                     f"{', '.join(missing)}."
                 )
+            typed += written.split()
             for word in fold(written).split():
                 number, _ = spellings.get(word, (UNKNOWN, 0.0))
                 spellings[word] = (number, weights.hotword * len(word))
@@ -97,6 +101,7 @@ class Vocabulary:
             _columns(alphabet, fold, letters, _favour(alphabet, language_model)),
             weights,
             language_model.begin if language_model else search.EMPTY,
+            Writer(alphabet, language_model.capitals if language_model else (), typed),
         )
 
 

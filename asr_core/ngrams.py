@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asr_core.capitals import Forms
 from asr_core.errors import DataError, OptionError
 from asr_core.text import APART, Spelling, is_turkic, normalize
 
@@ -63,8 +64,10 @@ def check(order: int, megabytes: float, vocabulary: int) -> None:
         raise OptionError(f"--vocabulary {vocabulary} is too small: give at least {least}.")
 
 
-def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
+def read(paths: Sequence[str | Path], forms: Forms | None = None) -> Iterator[list[str]]:
     """The words of each line of text files, plain or .gz, .bz2, .xz or .zst, with a progress bar.
+
+    What they show of capitals goes to `forms`.
 
     Raises DataError when a file does not exist, is not UTF-8 text, or none holds any words.
     """
@@ -85,6 +88,8 @@ def read(paths: Sequence[str | Path]) -> Iterator[list[str]]:
                     if number % 10_000 == 0:
                         bar.update(raw.tell() - before)
                         before = raw.tell()
+                    if forms:
+                        forms.read(line)
                     found = words_of(line, spelling)
                     words += len(found)
                     if found:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from asr_core import language_model
+from asr_core.capitals import Forms
 from asr_core.recipe import sentences
 from asr_core.text import Spelling, normalize
 
@@ -111,13 +112,14 @@ def transcripts(path: Path) -> list[str]:
     return pq.read_table(path, columns=["transcription"])["transcription"].to_pylist()
 
 
-def lines(text: Path, speech: Path) -> Iterator[tuple[str, int]]:
-    """(line as it is spoken, how often to read it)"""
+def lines(text: Path, speech: Path, forms: Forms) -> Iterator[tuple[str, int]]:
+    """(line as it is spoken, how often to read it); `forms` see it as it is written."""
     for path in sorted(text.glob("*.txt.xz")):
         readings = next((n for name, n in READINGS.items() if path.name.startswith(name)), 0)
         if readings:
             with lzma.open(path, "rt", encoding="utf-8") as file:
                 for line in file:
+                    forms.read(line, readings)
                     yield spoken(line), readings
     for name, readings in SPOKEN.items():
         spoken_there = transcripts(speech / f"{name}.parquet")
@@ -131,14 +133,14 @@ def make_language_model(text: Path, speech: Path, output: Path) -> None:
     for path in sorted(speech.glob("*_dev.parquet")):
         measured += transcripts(path)
     forbidden = Forbidden(measured)
-    left_out = 0
+    left_out, forms = 0, Forms()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "text.txt")
         with path.open("w", encoding="utf-8") as file:
-            for line, readings in lines(text, speech):
+            for line, readings in lines(text, speech, forms):
                 if line in forbidden:
                     left_out += 1
                 elif line:
                     file.write(f"{line}\n" * readings)
         log.info("%d lines hold a test transcript and were left out", left_out)
-        language_model.build([path], output, order=3, megabytes=MEGABYTES, minimum=6)
+        language_model.build([path], output, order=3, megabytes=MEGABYTES, minimum=6, forms=forms)
