@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
         card,
         evaluation,
         hub,
-        language_model,
+        language_model_files,
+        language_model_sources,
         models,
         preparation,
         pretrained,
@@ -58,9 +59,9 @@ def main(argv: list[str]) -> int:
     parts = load_parts(options, arguments.seed)
     log.info("%d rows of %s, %s", len(parts.train), options.dataset, parts.note)
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
-    words = language_model.wish(options, new)
+    words = language_model_sources.wish(options, new)
     if words not in ("none", "build"):
-        language_model.load(words)  # what cannot be read is told before the work
+        language_model_files.load(words)  # what cannot be read is told before the work
 
     # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
     set_seed(arguments.seed)
@@ -95,7 +96,7 @@ def main(argv: list[str]) -> int:
         *(options, arguments, model, processor, train.rows, test.rows, fresh)
     )
     if first and not checkpoint:
-        language_model.provide(folder, words, parts.train["transcription"], options.text)
+        language_model_sources.provide(folder, words, parts.train["transcription"], options.text)
         resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 

@@ -45,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from asr_core import language_model
+    from asr_core import language_model_files, language_model_sources
 
-    language_model.build(
+    language_model_sources.build(
         options.texts,
         options.output,
         order=options.order,
@@ -55,7 +55,7 @@ def _build(options: argparse.Namespace) -> int:
         vocabulary=options.vocabulary,
         minimum=options.min_count,
     )
-    size = (Path(options.output) / language_model.NUMBERS).stat().st_size
+    size = (Path(options.output) / language_model_files.NUMBERS).stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB")
     return 0
 
@@ -63,13 +63,13 @@ def _build(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from asr_core import augmentation, data, language_model, models, tuning
+    from asr_core import augmentation, data, language_model_files, models, tuning
     from asr_core.recognizer import Recognizer
 
     models.quiet()
     at_least_one("--max_samples", options.max_samples)
     augmentation.of(options.augment, 1)  # what is misspelt is said before anything is loaded
-    known = language_model.load(options.folder)
+    known = language_model_files.load(options.folder)
     if options.beam is not None:
         known = known.with_weights(width=options.beam)
     recognizer = Recognizer(options.model, language_model="none")
@@ -91,6 +91,6 @@ def _tune(options: argparse.Namespace) -> int:
         # Names only: where they lie on this machine is nobody's business.
         names = [Path(name).name if Path(name).exists() else name for name in options.dataset]
         about = {"heard": found.heard, "tuned_on": names, "wer": round(found.wer, 4)}
-        language_model.save_weights(options.folder, found.weights, **about)
+        language_model_files.save_weights(options.folder, found.weights, **about)
         print(f"{options.folder}: {found.weights}")
     return 0

@@ -29,7 +29,7 @@ from asr_core.decoding import Alphabet, Decoder, GreedyDecoder, end_words
 from asr_core.emissions import EmissionPipeline
 from asr_core.errors import AsrError, AudioError, ModelError, first_line
 from asr_core.frames import Frames
-from asr_core.language_model import find
+from asr_core.language_model_sources import find
 from asr_core.text import favoured
 from asr_core.together import SECONDS, Together
 from asr_core.transcript import Transcript, Word

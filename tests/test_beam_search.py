@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asr_core import beam, data, language_model, metrics, tuning
+from asr_core import beam, data, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
+from asr_core.language_model_sources import build
 from asr_core.lexicon import NO_LANGUAGE_MODEL, Vocabulary
 from asr_core.text import decompose, favoured
 
@@ -31,7 +32,7 @@ i can pay the bill
 def known(tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
     (folder / "text.txt").write_text(TEXT * 20)
-    return language_model.build([folder / "text.txt"], folder / "lm")
+    return build([folder / "text.txt"], folder / "lm")
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_hotwords_are_taken_as_phones_type_them(typed, said):
 )
 def test_letters_that_differ_by_case_and_place_are_known(tmp_path, letters, typed, said):
     (tmp_path / "text.txt").write_text(f"{typed}\n" * 3, encoding="utf-8")
-    known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    known = build([tmp_path / "text.txt"], tmp_path / "lm")
     vocabulary = Vocabulary.of(Alphabet(("", " ", *letters), 0), known, [typed])
     by_hand = Vocabulary.of(Alphabet(("", " ", *letters), 0), None, [said])
     assert len(vocabulary.lexicon.bonus) == len(by_hand.lexicon.bonus) == 1
@@ -197,7 +198,7 @@ def test_hotwords_are_listed_with_the_commas_of_any_script(between):
 def test_a_language_model_for_another_alphabet_is_refused(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("은행에 가고 싶어요\n카드를 잃어버렸어요\n")
-    korean = language_model.build([path], tmp_path / "lm")
+    korean = build([path], tmp_path / "lm")
     with pytest.raises(ModelError, match="another alphabet"):
         Vocabulary.of(ALPHABET, korean)
 
@@ -205,7 +206,7 @@ def test_a_language_model_for_another_alphabet_is_refused(tmp_path):
 def test_letters_may_be_of_either_case_and_hangul_of_either_kind(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("은행 계좌\n" * 5)
-    korean = language_model.build([path], tmp_path / "lm")
+    korean = build([path], tmp_path / "lm")
     jamo = Alphabet(("", " ", *sorted(set("은행계좌")), *map(chr, range(0x1100, 0x11C3))), blank=0)
     assert len(Vocabulary.of(jamo, korean).lexicon.word) == 2
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr_core import language_model
+from asr_core import language_model_sources
 from asr_core.beam import BeamDecoder
 from asr_core.capitals import Forms, Writer
 from asr_core.decoding import Alphabet
+from asr_core.language_model import LanguageModel
 from asr_core.lexicon import Vocabulary
 from asr_core.transcript import joined
 
@@ -30,7 +31,7 @@ def capitals(text: str, *words: str) -> list[str]:
     return forms.capitals(words)
 
 
-def heard(text: str, model: language_model.LanguageModel, alphabet=ALPHABET, hotwords=()) -> str:
+def heard(text: str, model: LanguageModel, alphabet=ALPHABET, hotwords=()) -> str:
     """What is written of one letter a frame."""
     emissions = np.full((len(text) * 2, len(alphabet.tokens)), np.log(1e-4), np.float32)
     emissions[1::2, 0] = 0.0
@@ -42,10 +43,10 @@ def heard(text: str, model: language_model.LanguageModel, alphabet=ALPHABET, hot
 
 
 @pytest.fixture
-def model(tmp_path) -> language_model.LanguageModel:
+def model(tmp_path) -> LanguageModel:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
-    return language_model.build([text], tmp_path / "lm", order=2)
+    return language_model_sources.build([text], tmp_path / "lm", order=2)
 
 
 def test_only_the_middle_of_sentences_counts():
@@ -84,7 +85,7 @@ def test_hotwords_are_written_as_they_are_typed(model):
 def test_a_text_in_one_case_leaves_words_as_they_are_spelt(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(TEXT.lower())
-    model = language_model.build([text], tmp_path / "lm", order=2)
+    model = language_model_sources.build([text], tmp_path / "lm", order=2)
     assert model.capitals == ()
     assert heard("I PAY IN JAPAN", model, hotwords=["MInDS"]) == "I PAY IN JAPAN"
 
@@ -96,6 +97,6 @@ def test_an_alphabet_of_both_cases_knows_better():
 
 
 def test_the_embedded_model_does_not_shout():
-    model = language_model.find("embedded")
+    model = language_model_sources.find("embedded")
     said = heard("I'M FROM JAPAN AND I LOST MY VISA CARD ON MONDAY", model)
     assert said == "I'm from Japan and I lost my Visa card on Monday"

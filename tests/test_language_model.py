@@ -16,12 +16,15 @@ import pyarrow
 import pytest
 from safetensors import SafetensorError
 
-from asr_core import language_model, models, ngrams, search
+from asr_core import language_model_sources, models, ngrams, search
 from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet
 from asr_core.errors import DataError, ModelError, OptionError
 from asr_core.flags import parse
+from asr_core.language_model import Weights
+from asr_core.language_model_files import NUMBERS, SETTINGS, load, save_weights
+from asr_core.language_model_sources import FOLDER, build, find, provide
 from asr_core.lexicon import Vocabulary
 from asr_core.text import Spelling, normalize
 
@@ -46,7 +49,7 @@ def text(tmp_path):
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("megabytes", [100, 0.0009])
 def test_probabilities_of_all_words_add_up_to_one(text, tmp_path, order, megabytes):
-    model = language_model.build([text], tmp_path / "lm", order=order, megabytes=megabytes)
+    model = build([text], tmp_path / "lm", order=order, megabytes=megabytes)
     numbers = {word: number for number, word in enumerate(model.words)}
     for context in ("", "want", "want to", "the card of the", "of nothing known", "i want to"):
         state = model.begin
@@ -60,7 +63,7 @@ def test_probabilities_of_all_words_add_up_to_one(text, tmp_path, order, megabyt
 
 
 def test_what_was_read_is_more_probable_than_what_was_not(text, tmp_path):
-    model = language_model.build([text], tmp_path / "lm")
+    model = build([text], tmp_path / "lm")
     score = model.log_probability
     assert score("I want to pay the bill") > score("to want pay I bill the") + 5
     assert score("I want to pay the zebra") < score("I want to pay the bill")
@@ -69,7 +72,7 @@ def test_what_was_read_is_more_probable_than_what_was_not(text, tmp_path):
 
 def test_more_words_of_context_help(text, tmp_path):
     scores = [
-        language_model.build([text], tmp_path / str(n), order=n).log_probability("my card is lost")
+        build([text], tmp_path / str(n), order=n).log_probability("my card is lost")
         for n in (1, 2, 3)
     ]
     assert scores[0] < scores[1] < scores[2]
@@ -83,11 +86,11 @@ def test_compressed_text_gives_the_same_model(text, tmp_path):
         ".xz": lzma.compress(content),
         ".zst": pyarrow.compress(content, codec="zstd", asbytes=True),
     }
-    plain = language_model.build([text], tmp_path / "plain")
+    plain = build([text], tmp_path / "plain")
     for ending, compressed in packed.items():
         path = tmp_path / f"text.txt{ending}"
         path.write_bytes(compressed)
-        model = language_model.build([path], tmp_path / ending)
+        model = build([path], tmp_path / ending)
         assert model.words == plain.words
         for one, other in zip(model.ngrams, plain.ngrams, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -99,8 +102,8 @@ def test_pruning_keeps_to_the_size_and_to_what_tells_most(tmp_path):
     lines = [f"the boss sees {' '.join(rng.choice(nouns, 4))} now" for _ in range(3000)]
     path = tmp_path / "text.txt"
     path.write_text("\n".join(lines))
-    large = language_model.build([path], tmp_path / "large")
-    small = language_model.build([path], tmp_path / "small", megabytes=0.005)
+    large = build([path], tmp_path / "large")
+    small = build([path], tmp_path / "small", megabytes=0.005)
     assert len(small.ngrams.word) < len(large.ngrams.word) / 5
     # The frame of every sentence tells more than the nouns drawn at random.
     sentence = "the boss sees now"
@@ -108,21 +111,21 @@ def test_pruning_keeps_to_the_size_and_to_what_tells_most(tmp_path):
         large.log_probability(sentence), abs=1.0
     )
     with pytest.raises(OptionError, match="do not hold the"):
-        language_model.build([path], tmp_path / "tiny", megabytes=0.0001)
+        build([path], tmp_path / "tiny", megabytes=0.0001)
 
 
 def test_the_vocabulary_is_the_commonest_words(text, tmp_path):
-    model = language_model.build([text], tmp_path / "lm", minimum=2)
+    model = build([text], tmp_path / "lm", minimum=2)
     assert "bank" in model.words
     assert "rare" not in model.words
-    small = language_model.build([text], tmp_path / "small", vocabulary=6)
+    small = build([text], tmp_path / "small", vocabulary=6)
     assert len(small.words) == 6
     assert set(small.words[3:]) <= set(model.words)
 
 
 def test_a_saved_model_is_the_same_when_loaded(text, tmp_path):
-    built = language_model.build([text], tmp_path / "lm")
-    loaded = language_model.load(tmp_path / "lm")
+    built = build([text], tmp_path / "lm")
+    loaded = load(tmp_path / "lm")
     assert loaded.log_probability("my bank is lost") == built.log_probability("my bank is lost")
     (rights,) = {path.stat().st_mode for path in (tmp_path / "lm").iterdir()}
     usual = tmp_path / "usual"
@@ -131,30 +134,30 @@ def test_a_saved_model_is_the_same_when_loaded(text, tmp_path):
 
 
 def test_tuned_weights_are_stored_beside_the_ngrams(text, tmp_path):
-    model = language_model.build([text], tmp_path / "lm")
+    model = build([text], tmp_path / "lm")
     weights = model.with_weights(alpha=0.77, width=9).weights
     heard = {"": 0.5, "a": 0.1}
-    language_model.save_weights(tmp_path / "lm", weights, tuned_on="something", heard=heard)
-    loaded = language_model.load(tmp_path / "lm")
+    save_weights(tmp_path / "lm", weights, tuned_on="something", heard=heard)
+    loaded = load(tmp_path / "lm")
     assert (loaded.weights, loaded.heard) == (weights, heard)
 
 
 def test_one_of_a_later_program_is_read_where_that_is_possible(text, tmp_path):
-    built = language_model.build([text], tmp_path / "lm")
-    path = tmp_path / "lm" / language_model.SETTINGS
+    built = build([text], tmp_path / "lm")
+    path = tmp_path / "lm" / SETTINGS
     settings = json.loads(path.read_text())
     settings["weights"]["later"] = 1.0
     path.write_text(json.dumps(settings))
-    assert language_model.load(tmp_path / "lm").weights == built.weights
+    assert load(tmp_path / "lm").weights == built.weights
     path.write_text(json.dumps(settings | {"version": 2}))
     with pytest.raises(ModelError, match="version 2"):
-        language_model.load(tmp_path / "lm")
+        load(tmp_path / "lm")
 
 
 @pytest.mark.parametrize("width", [0, 1001])
 def test_an_impossible_width_is_refused(width):
     with pytest.raises(OptionError, match=f"{width}"):
-        language_model.Weights(width=width)
+        Weights(width=width)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_text_that_is_none_is_refused_in_a_sentence(tmp_path, capsys, name, cont
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
-        language_model.build([path], tmp_path / "lm")
+        build([path], tmp_path / "lm")
     command = ["language-model", "build", str(path), "--output", str(tmp_path / "lm")]
     assert main(command) == 1
     assert said in capsys.readouterr().err
@@ -199,7 +202,7 @@ TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört bü
 def test_turkish_words_keep_their_two_letters_i(tmp_path, case, form):
     written = unicodedata.normalize(form, "\n".join(TURKISH))
     (tmp_path / "text.txt").write_text(written, encoding="utf-8")
-    known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    known = build([tmp_path / "text.txt"], tmp_path / "lm")
     assert {"ışık", "izmir'de", "ılık", "bir"} <= set(known.words)
     spelling = Spelling(case=case, dotless=True)
     said = [normalize(line, spelling) for line in TURKISH]
@@ -216,41 +219,41 @@ def test_turkish_words_keep_their_two_letters_i(tmp_path, case, form):
 
 def test_a_few_names_from_turkey_make_no_turkish_text(tmp_path):
     (tmp_path / "text.txt").write_text("çağrı gülüş şö\n" + "It Is I\n" * 10_000)
-    assert "it" in language_model.build([tmp_path / "text.txt"], tmp_path / "lm").words
+    assert "it" in build([tmp_path / "text.txt"], tmp_path / "lm").words
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.txt is not a file"):
-        language_model.build([tmp_path / "nowhere.txt"], tmp_path / "lm")
+        build([tmp_path / "nowhere.txt"], tmp_path / "lm")
 
 
 @pytest.mark.parametrize("order", [0, 7])
 def test_an_impossible_order_is_refused(text, tmp_path, order):
     with pytest.raises(OptionError, match="1 to 6"):
-        language_model.build([text], tmp_path / "lm", order=order)
+        build([text], tmp_path / "lm", order=order)
 
 
 def test_a_folder_without_a_language_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="holds no language model"):
-        language_model.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_damaged_language_model_is_refused(text, tmp_path):
-    language_model.build([text], tmp_path / "lm")
-    numbers = tmp_path / "lm" / language_model.NUMBERS
+    build([text], tmp_path / "lm")
+    numbers = tmp_path / "lm" / NUMBERS
     numbers.write_bytes(numbers.read_bytes()[:-50])
     with pytest.raises(ModelError, match="cannot be read"):
-        language_model.load(tmp_path / "lm")
+        load(tmp_path / "lm")
 
 
 def test_it_is_found_again_in_the_folder_of_its_model(text, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    assert language_model.find(str(folder)) is None
-    language_model.build([text], folder / language_model.FOLDER)
-    assert "bank" in language_model.find(str(folder)).words
-    assert language_model.find(str(folder), "none") is None
-    assert "bank" in language_model.find("embedded", str(folder / language_model.FOLDER)).words
+    assert find(str(folder)) is None
+    build([text], folder / FOLDER)
+    assert "bank" in find(str(folder)).words
+    assert find(str(folder), "none") is None
+    assert "bank" in find("embedded", str(folder / FOLDER)).words
 
 
 @pytest.mark.parametrize(
@@ -263,35 +266,36 @@ def test_it_is_found_again_in_the_folder_of_its_model(text, tmp_path):
 )
 def test_fine_tuning_keeps_it_while_the_characters_stay(tmp_path, flags, new, kept):
     options, _ = parse(["--preset", "quickstart", *flags.split()])
-    wish = language_model.wish(options, new)
+    wish = language_model_sources.wish(options, new)
     assert (wish != "none") == kept
     if kept:
-        language_model.provide(tmp_path, wish, [])
-        language_model.provide(tmp_path, str(tmp_path / "language_model"), [])  # where it is
-        assert language_model.find(str(tmp_path)).words == language_model.find("embedded").words
+        provide(tmp_path, wish, [])
+        provide(tmp_path, str(tmp_path / "language_model"), [])  # where it is
+        assert find(str(tmp_path)).words == find("embedded").words
 
 
 def test_of_what_one_learns_from_and_of_more_text_one_is_built_beside_the_model(tmp_path):
     (tmp_path / "more.txt").write_text("three four\n")
     said = ["one two", None]  # a row without a transcript
-    language_model.provide(tmp_path, "build", said, [str(tmp_path / "more.txt")])
-    assert {"one", "two", "three", "four"} <= set(language_model.find(str(tmp_path)).words)
-    language_model.provide(tmp_path, "none", said)
+    provide(tmp_path, "build", said, [str(tmp_path / "more.txt")])
+    assert {"one", "two", "three", "four"} <= set(find(str(tmp_path)).words)
+    provide(tmp_path, "none", said)
     assert not (tmp_path / "language_model").exists()
-    assert language_model.find(str(tmp_path)) is None
+    assert find(str(tmp_path)) is None
 
 
 def test_without_numba_one_sentence_says_what_to_do(text, tmp_path):
-    language_model.build([text], tmp_path / "lm")
+    build([text], tmp_path / "lm")
     code = f"""
 import sys
 sys.modules["numba"] = None
-from asr_core import language_model
 from asr_core.errors import OptionError
 from asr_core.flags import parse
-assert language_model.find("embedded", "none") is None
+from asr_core.language_model_files import load
+from asr_core.language_model_sources import find
+assert find("embedded", "none") is None
 try:
-    language_model.load({str(tmp_path / "lm")!r})
+    load({str(tmp_path / "lm")!r})
 except OptionError as error:
     print(error)
 """
@@ -305,7 +309,7 @@ def test_build_says_how_large_the_result_is(text, tmp_path, capsys):
     command = ["language-model", "build", str(text), "--order", "2", "--output", str(output)]
     assert main(command) == 0
     assert f"{output}: 0.0 MB" in capsys.readouterr().out
-    assert language_model.load(output).order == 2
+    assert load(output).order == 2
 
 
 @pytest.mark.parametrize("written", ["हिन्दी में बोलिए", "தமிழ் மொழி", "น้ำ ครับ", "مُحَمَّد كِتَاب"])
@@ -335,7 +339,7 @@ def test_numbers_of_ngrams_are_those_of_the_text():
 def test_a_text_shorter_than_the_order_makes_a_model_all_the_same(tmp_path, written, order):
     path = tmp_path / "text.txt"
     path.write_text(written)
-    model = language_model.build([path], tmp_path / "lm", order=order)
+    model = build([path], tmp_path / "lm", order=order)
     assert model.log_probability(written) > model.log_probability("goodbye now")
     alphabet = Alphabet(("", " ", *"ehlort"), blank=0)
     emissions = np.full((2 * len(written), len(alphabet.tokens)), -9.0, np.float32)
@@ -348,13 +352,13 @@ def test_a_text_shorter_than_the_order_makes_a_model_all_the_same(tmp_path, writ
 
 def test_single_words_that_do_not_fit_are_refused(text, tmp_path):
     with pytest.raises(OptionError, match="do not hold the"):
-        language_model.build([text], tmp_path / "lm", order=1, megabytes=0.0001)
+        build([text], tmp_path / "lm", order=1, megabytes=0.0001)
 
 
 @pytest.mark.parametrize("vocabulary", [0, 2, 3])
 def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
     with pytest.raises(OptionError, match=f"--vocabulary {vocabulary} is too small"):
-        language_model.build([text], tmp_path / "lm", vocabulary=vocabulary)
+        build([text], tmp_path / "lm", vocabulary=vocabulary)
 
 
 @pytest.mark.parametrize(
@@ -369,18 +373,18 @@ def test_a_vocabulary_of_nothing_is_refused(text, tmp_path, vocabulary):
 )
 def test_what_cannot_be_made_is_told_before_the_text_is_read(tmp_path, wish, said):
     with pytest.raises(OptionError, match=said):
-        language_model.build([tmp_path / "missing.txt"], tmp_path / "lm", **wish)
+        build([tmp_path / "missing.txt"], tmp_path / "lm", **wish)
 
 
 def test_a_file_is_no_folder_for_it(text, tmp_path):
     (tmp_path / "lm").write_text("mine")
     with pytest.raises(OptionError, match="lm is a file"):
-        language_model.build([text], tmp_path / "lm")
+        build([text], tmp_path / "lm")
     assert (tmp_path / "lm").read_text() == "mine"
 
 
 def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monkeypatch):
-    built = language_model.build([text], tmp_path / "lm")
+    built = build([text], tmp_path / "lm")
 
     def full(path, *_, **__):
         path.touch()
@@ -389,7 +393,7 @@ def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.write_text", full)
         with pytest.raises(OptionError, match=r"language_model\.json cannot be written: no space"):
-            language_model.save_weights(tmp_path / "lm", language_model.Weights(alpha=0.9))
+            save_weights(tmp_path / "lm", Weights(alpha=0.9))
 
     def broken(tensors, path):
         raise SafetensorError("I/O error: No space left on device")
@@ -397,8 +401,8 @@ def test_a_full_disk_costs_no_language_model_that_was_there(text, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr("safetensors.numpy.save_file", broken)
         with pytest.raises(OptionError, match=r"ngrams\.safetensors cannot be written: i/o error"):
-            language_model.build([text], tmp_path / "lm", order=2)
-    assert language_model.load(tmp_path / "lm").weights == built.weights
+            build([text], tmp_path / "lm", order=2)
+    assert load(tmp_path / "lm").weights == built.weights
     assert len([*(tmp_path / "lm").iterdir()]) == 2
 
 

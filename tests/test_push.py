@@ -15,8 +15,9 @@ import recordings
 import tiny
 from hub import Hub
 
-from asr_core import hub, language_model
+from asr_core import hub
 from asr_core.flags import parse
+from asr_core.language_model_sources import find
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -149,7 +150,7 @@ def test_the_language_model_comes_along_and_knows_transcripts_and_text(elsewhere
     said = {word for row in recordings.ROWS for word in row[1].lower().split()}
     assert "zeppelin" in elsewhere["words"]
     assert said & set(elsewhere["words"])
-    assert list(language_model.find(str(trained)).words) == elsewhere["words"]
+    assert list(find(str(trained)).words) == elsewhere["words"]
 
 
 def test_who_may_not_push_learns_it_before_training(home, tmp_path):

@@ -161,7 +161,7 @@ def test_a_grown_model_hears_as_before_and_its_new_layers_can_learn(tmp_path, ca
 
 
 def test_the_language_model_is_counted_from_text_but_for_what_is_measured_on(corpora, tmp_path):
-    from asr_core import language_model
+    from asr_core.language_model_files import load
     from asr_core.recipe import __main__ as recipe
 
     text, speech = tmp_path / "text", tmp_path / "speech"
@@ -177,7 +177,7 @@ def test_the_language_model_is_counted_from_text_but_for_what_is_measured_on(cor
         )
     flags = ["--text", str(text), "--speech", str(speech), "--output", str(tmp_path / "lm")]
     assert recipe.main(["language-model", *flags]) == 0
-    words = set(language_model.load(tmp_path / "lm").words)
+    words = set(load(tmp_path / "lm").words)
     assert words > {"doctor", "kim", "pays", "twenty", "one", "bills", "hello"}
     assert "secret" not in words
 

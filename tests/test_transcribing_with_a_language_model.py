@@ -10,10 +10,11 @@ import pytest
 import tiny
 from tiny import babble
 
-from asr_core import hub, language_model, tuning
+from asr_core import hub, tuning
 from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.errors import ModelError, OptionError
+from asr_core.language_model_sources import FOLDER, build, provide
 from asr_core.lexicon import Vocabulary
 from asr_core.recognizer import Recognizer
 
@@ -24,7 +25,7 @@ TEXT = "the cat sat on the mat\nan old hat\nit is as hot as it can be\n"
 def folder(tmp_path_factory):
     """A random model that was saved with a language model."""
     folder = tiny.wav2vec2(tmp_path_factory.mktemp("model") / "saved")
-    language_model.provide(folder, "build", TEXT.splitlines() * 5)
+    provide(folder, "build", TEXT.splitlines() * 5)
     return folder
 
 
@@ -51,7 +52,7 @@ def test_it_is_found_when_its_model_is_loaded_and_can_be_left_out(folder, recogn
 def test_any_other_can_be_named(folder, tmp_path, sound):
     bare = tiny.wav2vec2(tmp_path / "bare")
     short = (16_000, sound[:48_000])
-    named = str(folder / language_model.FOLDER)
+    named = str(folder / FOLDER)
     said = Recognizer(str(bare), dtype="float32", language_model=named).transcribe(short)
     assert said == Recognizer(str(folder), dtype="float32").transcribe(short)
     with pytest.raises(ModelError, match="holds no language model"):
@@ -80,7 +81,7 @@ def test_live_captions_end_in_the_offline_transcript(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("a bad cab\na cage had a bed\n" * 10)
     ear = Ear()
-    ear.vocabulary = Vocabulary.of(ear.alphabet, language_model.build([path], tmp_path / "lm"))
+    ear.vocabulary = Vocabulary.of(ear.alphabet, build([path], tmp_path / "lm"))
     sound = babble(30)
     session, settled = ear.live(), ()
     for start in range(0, len(sound), 1600):
@@ -128,7 +129,7 @@ def test_it_is_pushed_with_its_model_and_checkpoints_are_not(tmp_path):
 
 def test_it_is_tuned_on_recordings_as_they_are_and_changed(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tuning, "GRID", {"alpha": (0.2, 0.7)})
-    copy = shutil.copytree(folder / language_model.FOLDER, tmp_path / "lm")
+    copy = shutil.copytree(folder / FOLDER, tmp_path / "lm")
     command = ["language-model", "tune", str(copy), "--dataset", "sample", "--split", "test[:6]"]
 
     def tune(*flags: str) -> str:

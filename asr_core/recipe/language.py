@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from asr_core import language_model
+from asr_core import language_model_sources
 from asr_core.capitals import Forms
 from asr_core.recipe import sentences
 from asr_core.text import Spelling, normalize
@@ -143,4 +143,6 @@ def make_language_model(text: Path, speech: Path, output: Path) -> None:
                 elif line:
                     file.write(f"{line}\n" * readings)
         log.info("%d lines hold a test transcript and were left out", left_out)
-        language_model.build([path], output, order=3, megabytes=MEGABYTES, minimum=6, forms=forms)
+        language_model_sources.build(
+            [path], output, order=3, megabytes=MEGABYTES, minimum=6, forms=forms
+        )
