@@ -114,7 +114,8 @@ def build(
     if Path(output).is_file():
         raise OptionError(f"{output} is a file: give a folder for the language model.")
     words, tokens = ngrams.encode(ngrams.read(texts), vocabulary, minimum)
-    log.info("%s tokens, %s words", f"{len(tokens):,}", f"{len(words):,}")
+    known = len(words) - len(ngrams.SPECIAL)
+    log.info("%s tokens, a vocabulary of %s words", f"{len(tokens):,}", f"{known:,}")
     levels = ngrams.count(tokens, len(words), order)
     ngrams.smooth(levels)
     log.info("%s n-grams of order 1 to %d", _sizes(levels), order)
