@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     result, baseline = results[-1], results[0] if options.baseline else None
     for row, why in result.failed.items():
         log.warning("%s was left out: %s", row, why)
+    for row, why in result.doubtful.items():
+        log.warning("%s was measured all the same: %s", row, why)
     for one in results:
         if one.warning:
             log.warning("%s", one.warning)
