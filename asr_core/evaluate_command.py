@@ -70,7 +70,7 @@ def _rows(options: argparse.Namespace):
     if split is None:
         split = data.measured_split(options.dataset, options.dataset_config)
         log.info("Measuring on the part '%s'", split)
-    columns = data.Columns(options.audio_column, options.text_column)
+    columns = data.Columns(options.audio_column, options.text_column, options.speaker_column)
     rows = data.load(options.dataset, options.dataset_config, split, columns)
     if options.max_samples is not None:
         rows = rows.select(range(min(options.max_samples, len(rows))))
