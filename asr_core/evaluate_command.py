@@ -50,13 +50,16 @@ def run(options: argparse.Namespace) -> int:
     for one in results:
         if one.warning:
             log.warning("%s", one.warning)
-    print(evaluation.side_by_side(baseline, result))
-    print(mistakes.describe(result.rows))
-    if options.json:
-        values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
-        write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
+    try:  # before it is printed, as with `| head` nobody may read all of that
+        if options.json:
+            values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
+            write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
+        if options.html:
+            write(options.html, evaluation_page.render(result, rows, baseline))
+    finally:  # also where the disk is full
+        print(evaluation.side_by_side(baseline, result))
+        print(mistakes.describe(result.rows))
     if options.html:
-        write(options.html, evaluation_page.render(result, rows, baseline))
         log.info("The errors to read and the clips to play are in %s", options.html)
     return 0
 

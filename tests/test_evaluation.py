@@ -172,6 +172,23 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
     assert not tuned.warning
 
 
+@pytest.mark.parametrize("broken", ["print", "write"])
+def test_what_was_measured_is_not_lost(processor, rows, tmp_path, monkeypatch, capsys, broken):
+    def fail(*_):
+        raise OSError("broken")
+
+    monkeypatch.setattr(
+        evaluate_command, "recognizer_of", lambda options, model: Parrot(processor, *HEARD)
+    )
+    monkeypatch.setattr(evaluate_command, "_rows", lambda options: rows)
+    place = {"print": (evaluation, "side_by_side"), "write": (evaluate_command, "write")}[broken]
+    monkeypatch.setattr(*place, fail)
+    file = tmp_path / "e.json"
+    assert commands.main(["evaluate", "--dataset", "calls", "--json", str(file)]) == 1
+    assert file.exists() == (broken == "print")
+    assert ("WER" in capsys.readouterr().out) == (broken == "write")
+
+
 def test_nothing_to_compare_is_an_error(processor, rows):
     broken = [AudioError("It is broken.")] * len(rows)
     with pytest.raises(DataError, match=r"nothing to compare in calls.*first: It is broken\."):
