@@ -50,6 +50,7 @@ def dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_samples", type=int, help="of the first rows only")
     parser.add_argument("--audio_column", help="column of recordings")
     parser.add_argument("--text_column", help="column of transcripts")
+    parser.add_argument("--speaker_column", help="column of who speaks, if of no usual name")
 
 
 def make_folder(path: Path) -> None:

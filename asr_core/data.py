@@ -124,9 +124,11 @@ def _only_what_matters(rows: Dataset, name: str, columns: Columns, start: Path) 
         speaker = _column(rows, name, "speakers", columns.speaker, (), "--speaker_column")
     chosen, there = [c for c in (sound, words, speaker) if c], ", ".join(rows.column_names)
     if len({*chosen}) < len(chosen):
+        flags = "--audio_column or --text_column"
+        flags += " or --speaker_column" if columns.speaker is not None else ""  # not all have it
         raise DataError(
             f"The columns of {name} cannot be two things at once ({', '.join(chosen)}): choose "
-            f"with --audio_column, --text_column or --speaker_column. There are: {there}."
+            f"with {flags}. There are: {there}."
         )
     rows = rows.select_columns(chosen)
     for old, new in ((sound, "audio"), (words, "transcription"), (speaker, "speaker")):

@@ -45,16 +45,21 @@ def run(options: argparse.Namespace) -> int:
     result, baseline = results[-1], results[0] if options.baseline else None
     for row, why in result.failed.items():
         log.warning("%s was left out: %s", row, why)
+    for row, why in result.doubtful.items():
+        log.warning("%s was measured all the same: %s", row, why)
     for one in results:
         if one.warning:
             log.warning("%s", one.warning)
-    print(evaluation.side_by_side(baseline, result))
-    print(mistakes.describe(result.rows))
-    if options.json:
-        values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
-        write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
+    try:  # before it is printed, as with `| head` nobody may read all of that
+        if options.json:
+            values = result.to_dict() | ({"baseline": baseline.to_dict()} if baseline else {})
+            write(options.json, json.dumps(values, ensure_ascii=False, indent=1))
+        if options.html:
+            write(options.html, evaluation_page.render(result, rows, baseline))
+    finally:  # also where the disk is full
+        print(evaluation.side_by_side(baseline, result))
+        print(mistakes.describe(result.rows))
     if options.html:
-        write(options.html, evaluation_page.render(result, rows, baseline))
         log.info("The errors to read and the clips to play are in %s", options.html)
     return 0
 
@@ -68,7 +73,7 @@ def _rows(options: argparse.Namespace):
     if split is None:
         split = data.measured_split(options.dataset, options.dataset_config)
         log.info("Measuring on the part '%s'", split)
-    columns = data.Columns(options.audio_column, options.text_column)
+    columns = data.Columns(options.audio_column, options.text_column, options.speaker_column)
     rows = data.load(options.dataset, options.dataset_config, split, columns)
     if options.max_samples is not None:
         rows = rows.select(range(min(options.max_samples, len(rows))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Evaluation:
     seconds: float  # spent recognising
     failed: dict[str, str]  # rows that could not be compared, and why
     rows: tuple[Utterance, ...]
+    doubtful: dict[str, str] = field(default_factory=dict)  # rows that could, and what to know
     unspelt: float = 0.0  # share of the characters of the transcripts that the model has not
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +83,8 @@ def evaluate(
 ) -> Evaluation:
     """Transcribe `rows` (of `data.load`), several at a time, and compare, in the model's spelling.
 
-    Rows without a transcript and recordings that cannot be read are named in `failed`.
+    Rows without a transcript and recordings that cannot be read are named in `failed`, those that
+    lack a part of what was said, which counts as errors, or hold nothing in `doubtful`.
     Raises DataError when nothing is left to compare.
     """
     tokenizer = recognizer.processor.tokenizer
@@ -94,11 +96,12 @@ def evaluate(
 
     done: list[Utterance] = []
     failed: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
     asked: deque[tuple[int, dict[str, Any], str]] = deque()  # the rows that are being heard
 
-    def leave_out(index: int, row: dict[str, Any], reason: str) -> None:
+    def tell(told: dict[str, str], index: int, row: dict[str, Any], what: str) -> None:
         name = data.row_name(row, index)
-        failed[f"{name} (row {index})" if name in failed else name] = reason
+        told[f"{name} (row {index})" if name in told else name] = what
 
     def spoken() -> Iterator[audio.Source | None]:
         for index, row in enumerate(rows):
@@ -106,14 +109,16 @@ def evaluate(
                 asked.append((index, row, reference))
                 yield data.row_source(row)
             else:
-                leave_out(index, row, "It has no transcript.")
+                tell(failed, index, row, "It has no transcript.")
 
     began = time.perf_counter()
     for heard in recognizer.transcribe_many(spoken(), return_errors=True):
         index, row, reference = asked.popleft()
         if isinstance(heard, AsrError):
-            leave_out(index, row, str(heard))
+            tell(failed, index, row, str(heard))
             continue
+        if heard.warnings:
+            tell(doubtful, index, row, " ".join(heard.warnings))
         speaker = str("" if row.get("speaker") is None else row["speaker"])
         hypothesis, name = spell(heard.text), data.row_name(row, index)
         done.append(score(index, name, reference, hypothesis, heard.duration, speaker))
@@ -138,6 +143,7 @@ def evaluate(
         seconds=round(seconds, 3),
         failed=failed,
         rows=tuple(done),
+        doubtful=doubtful,
         unspelt=round(text.unknown([said], tokenizer).total() / len(said), 4),
     )
 

@@ -12,7 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     build = actions.add_parser("build", help="learn from text files")
-    build.add_argument("texts", nargs="+", metavar="TEXT", help="plain, .gz, .bz2, .xz or .zst")
+    build.add_argument(
+        "texts",
+        nargs="+",
+        metavar="TEXT",
+        help="a sentence a line, with spaces between words; plain, .gz, .bz2, .xz or .zst",
+    )
     build.add_argument("--output", required=True, metavar="DIR", help="folder to write")
     build.add_argument("--order", type=int, default=3, help="words looked at together, 1 to 6")
     build.add_argument("--size", type=float, default=100.0, help="pruned to so many megabytes")

@@ -18,6 +18,7 @@ import lzma
 import math
 import re
 import unicodedata
+import zlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -115,24 +116,34 @@ def _spelling(paths: Sequence[Path]) -> Spelling:
 
 def words_of(line: str, spelling: Spelling) -> list[str]:
     """The words of `normalize(line, spelling)`; ten times as fast where all is ASCII."""
+    if "<" in line:
+        # What another program left out is a word that is not known, as a number is one here: the
+        # words on either side were not said in a row.
+        return normalize(_LEFT_OUT.sub(" 0 ", line), spelling).split()
     if spelling.dotless or not line.isascii():
         return normalize(line, spelling).split()
     plain = APART.sub(" ", line.lower().replace("`", "'"))
     return _OTHER.sub(" ", _STRAY_APOSTROPHE.sub("", plain)).split()
 
 
+_LEFT_OUT = re.compile("<unk>", re.IGNORECASE)  # in WikiText and the Penn Treebank
 _STRAY_APOSTROPHE = re.compile(r"(?<![a-z])'|(?<!s)'(?![a-z])")
 _OTHER = re.compile(r"[^a-z0-9']+")
 
 
 def _lines(path: Path, raw) -> Iterator[str]:
+    number = 0
     try:
         for number, line in enumerate(_unpacked(path, raw), start=1):
             if b"\0" in line:
-                raise ValueError(f"line {number} holds a zero byte")
+                raise ValueError("a zero byte")
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except (ValueError, EOFError, OSError, lzma.LZMAError) as error:
-        raise DataError(f"{path.name} is not UTF-8 text: {error}.") from error
+    except (ValueError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        where = f"in line {number}, " if isinstance(error, ValueError) else ""
+        raise DataError(
+            f"{path.name} is not UTF-8 text ({where}{error}): save it as such, plain or packed as "
+            ".gz, .bz2, .xz or .zst."
+        ) from error
 
 
 def _unpacked(path: Path, raw) -> Iterator[bytes]:
@@ -171,7 +182,8 @@ def encode(
     chosen = np.flatnonzero(usable)
     chosen = chosen[np.argsort(-counts[chosen], kind="stable")][: size - len(SPECIAL)]
     if not len(chosen):
-        raise DataError(f"No word occurs {minimum} times: use more text or a smaller minimum.")
+        often = f" {minimum} times: use more text or a smaller --min_count" if minimum > 1 else ""
+        raise DataError(f"No word of letters alone occurs{often or ': use more text'}.")
     vocabulary = [*SPECIAL, *sorted(names[chosen])]
     place = np.full(len(names), UNKNOWN, np.int32)
     place[[numbers[word] for word in vocabulary]] = np.arange(len(vocabulary))
@@ -305,9 +317,10 @@ def prune(levels: list[Level], room: int) -> list[Level]:
                 high = middle
         keep = _kept(levels, gains, high)
     if packed_size(levels, keep) > room:
+        words = len(levels[0].word) - len(SPECIAL)
         raise OptionError(
-            f"{room / 1e6:.1f} MB do not hold the {len(levels[0].word):,} words of the vocabulary: "
-            "allow more, or fewer words."
+            f"--size {room / 1e6:g} does not hold the vocabulary of {words:,} words: allow more "
+            "megabytes, or fewer words with --vocabulary."
         )
     return _select(levels, keep)
 

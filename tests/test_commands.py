@@ -194,6 +194,19 @@ def test_evaluate_writes_numbers_and_a_page(run, model, folder, tmp_path):
     assert page.count("<audio") == 4 and "FREEZE" in page
 
 
+def test_who_speaks_may_be_in_a_column_of_any_name(run, model, tmp_path):
+    records = [record | {"reader": "ann"} for record in recordings.records()]
+    table = recordings.write_csv(recordings.clips(tmp_path) / "rows.csv", records)
+    command = ("evaluate", "--model", model, "--dataset", table, "--max_samples", 1)
+    status, *_ = run(*command, "--speaker_column", "reader", "--json", tmp_path / "e.json")
+    assert status == 0
+    (group,) = json.loads((tmp_path / "e.json").read_text())["by_speaker"]
+    assert group["name"] == "ann"
+    status, _, errors = run(*command, "--audio_column", "transcription")
+    assert status == 1
+    assert "choose with --audio_column or --text_column. There are" in complaint(errors)
+
+
 def test_evaluate_takes_the_split_that_is_asked_for(run, model, tmp_path):
     status, _, _ = run(
         *("evaluate", "--model", model, "--dataset", "sample", "--split", "train[:3]"),

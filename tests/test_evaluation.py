@@ -43,7 +43,8 @@ class Parrot:
             return answer
         with io.BytesIO(source) as file, av.open(file) as container:
             duration = container.duration / av.time_base
-        return SimpleNamespace(text=answer, duration=duration)
+        text, *warnings = [answer] if isinstance(answer, str) else answer
+        return SimpleNamespace(text=text, duration=duration, warnings=warnings)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,23 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
     assert not tuned.warning
 
 
+@pytest.mark.parametrize("broken", ["print", "write"])
+def test_what_was_measured_is_not_lost(processor, rows, tmp_path, monkeypatch, capsys, broken):
+    def fail(*_):
+        raise OSError("broken")
+
+    monkeypatch.setattr(
+        evaluate_command, "recognizer_of", lambda options, model: Parrot(processor, *HEARD)
+    )
+    monkeypatch.setattr(evaluate_command, "_rows", lambda options: rows)
+    place = {"print": (evaluation, "side_by_side"), "write": (evaluate_command, "write")}[broken]
+    monkeypatch.setattr(*place, fail)
+    file = tmp_path / "e.json"
+    assert commands.main(["evaluate", "--dataset", "calls", "--json", str(file)]) == 1
+    assert file.exists() == (broken == "print")
+    assert ("WER" in capsys.readouterr().out) == (broken == "write")
+
+
 def test_nothing_to_compare_is_an_error(processor, rows):
     broken = [AudioError("It is broken.")] * len(rows)
     with pytest.raises(DataError, match=r"nothing to compare in calls.*first: It is broken\."):
@@ -183,6 +201,19 @@ def test_rows_of_one_name_that_fail_are_told_apart(processor, rows):
     result = evaluation.evaluate(Parrot(processor, *answers), alike)
     assert result.failed == {"a.wav": "It is broken.", "a.wav (row 2)": "It is silent."}
     assert [row.index for row in result.rows] == [1, 3, 4, 5]
+
+
+def test_recordings_that_lack_a_part_are_measured_and_named(processor, rows, monkeypatch, caplog):
+    parrot = Parrot(processor, (HEARD[0], "It is cut short.", "And odd."), *HEARD[1:])
+    monkeypatch.setattr(evaluate_command, "recognizer_of", lambda options, model: parrot)
+    monkeypatch.setattr(evaluate_command, "_rows", lambda options: rows)
+    with caplog.at_level("WARNING", "asr_core"):
+        assert commands.main(["evaluate", "--dataset", "calls"]) == 0
+    assert "a.wav was measured all the same: It is cut short. And odd." in caplog.text
+    told = evaluation.evaluate(Parrot(processor, (HEARD[0], "It is cut short."), *HEARD[1:]), rows)
+    assert (told.doubtful, told.utterances) == ({"a.wav": "It is cut short."}, len(HEARD))
+    assert told.to_dict()["doubtful"] == told.doubtful
+    assert "It is cut short." in Page(evaluation_page.render(told, rows)).text
 
 
 def test_rows_of_one_name_are_compared_each_with_itself(processor, rows):
