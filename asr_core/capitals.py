@@ -5,7 +5,6 @@ A text shows how words are written where no sentence begins: "I", "Japan", in Ge
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -14,8 +13,10 @@ from collections.abc import Iterable
 from asr_core.decoding import Alphabet
 from asr_core.text import APOSTROPHES, is_turkic, lowered
 
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-WITHIN = ", -"  # between words of one sentence: anything else may begin another
+LETTER = r"[^\W\d_]"
+FIRST = re.compile(LETTER)
+# Words behind others and no sign but a comma, as any other may end a sentence.
+WITHIN = re.compile(rf"(?:(?<={LETTER} )|(?<={LETTER}, )){LETTER}+(?:'{LETTER}+)*")
 
 
 class Forms:
@@ -26,13 +27,11 @@ class Forms:
 
     def read(self, line: str, times: int = 1) -> None:
         """One or more sentences. Of a line that begins small, nothing is known of its capitals."""
-        line = unicodedata.normalize("NFC", line).translate(APOSTROPHES)
-        found = list(WORD.finditer(line))
-        if not found or not found[0][0][0].isupper() or line.isupper():
-            return
-        for before, word in itertools.pairwise(found):
-            if not line[before.end() : word.start()].strip(WITHIN):
-                self._counts[word[0]] += times
+        if not line.isascii():
+            line = unicodedata.normalize("NFC", line).translate(APOSTROPHES)
+        first = FIRST.search(line)
+        if first and first[0].isupper() and not line.isupper():
+            self._counts.update(WITHIN.findall(line) * times)
 
     def capitals(self, words: Iterable[str], dotless: bool = False) -> list[str]:
         """Those of `words`, in small letters, that are mostly written with capitals; so written."""
