@@ -13,6 +13,7 @@ is the ratio: the median over rounds of (guide's seconds / ours), both taken in 
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import re
 import statistics
@@ -21,6 +22,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from asr_core.errors import OptionError, at_least_one
 
 WHAT = ("inference", "memory", "startup", "agreement", "training")
 
@@ -53,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from asr_core import models
 
+    for name in ("rounds", "clips", "max_samples"):  # now, and not after all else was measured
+        at_least_one(f"--{name}", getattr(options, name))
+    if not 0 < options.minutes < math.inf:
+        raise OptionError(f"--minutes {options.minutes:g}: give minutes, as in 180.")
     models.quiet()
     print(machine(), end="\n\n", flush=True)
     if options.what == "training":
