@@ -104,7 +104,11 @@ def table(lines: Sequence[Line], language: str = "en") -> str:
         f'<td dir="auto">{escape(line.result)}</td></tr>'
         for line in lines
     )
-    return f'<table class="files"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>'
+    seconds = sum(line.transcript.duration for line in lines if line.transcript)
+    return (
+        f'<table class="files" data-seconds="{seconds:.0f}">'
+        f"<thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+    )
 
 
 def zipped(lines: Iterable[Line]) -> bytes | None:

@@ -220,6 +220,36 @@ def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
     assert left(heard)
 
 
+@pytest.mark.parametrize(
+    "locale, said", [("en-US", "This text is in no file yet"), ("ko-KR", "이 글은 아직 어느")]
+)
+def test_words_that_were_waited_for_are_not_lost_by_one_press(visit, tmp_path, locale, said):
+    page = visit(locale=locale)
+    upload(page, long_recording(tmp_path / "long.wav", minutes=1.2))
+    heard = transcript(page)
+    assert not left(page)
+    sentence = page.get_by_role("alert").filter(has_text=said)
+    page.click("#samples button >> nth=1")
+    sentence.wait_for()
+    assert transcript(page) == heard
+    page.click("#transcript-copy")
+    sentence.wait_for(state="hidden")
+    assert left(page)
+    upload(page, tmp_path / "long.wav")
+    assert transcript(page) == heard
+    page.locator("#transcript-words .word").first.evaluate("word => { word.id = 'before'; }")
+    page.click("#transcribe")  # finds the same words
+    page.wait_for_selector("#before", state="detached")
+    assert transcript(page) == heard
+    page.click("#samples button >> nth=1")
+    sentence.wait_for()
+    page.click("#samples button >> nth=1")
+    sentence.wait_for(state="hidden")
+    page.wait_for_function("document.querySelectorAll('#transcript-words .word').length < 20")
+    transcript(page)
+    assert left(page)
+
+
 @pytest.mark.parametrize("button", ["#samples button >> nth=1", "#transcribe"])
 def test_other_words_take_the_place_of_a_correction_when_that_is_asked_for_twice(corrected, button):
     sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
@@ -248,6 +278,17 @@ def test_a_correction_that_was_taken_away_may_be_replaced_at_once(corrected):
     corrected.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
     corrected.click("#recording .stop-button")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
+def test_a_file_of_other_words_does_not_hold_the_correction(corrected):
+    corrected.click("button[role=tab]:has-text('Live')")
+    corrected.click("#live-record")
+    corrected.wait_for_selector("#live-words .word")
+    corrected.click("#live-stop")
+    notice(corrected, "done", "live")
+    with corrected.expect_download():
+        corrected.click("#live-downloads button >> text=TXT")
+    assert not left(corrected)
 
 
 def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
