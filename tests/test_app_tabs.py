@@ -217,7 +217,7 @@ def test_stop_at_once(visit):
 
 def test_several_files_and_one_zip_file(visit, tmp_path):
     good = [clip.path for clip in page.samples(tmp_path, 2)]
-    bad = tmp_path / "bad.wav"
+    bad = tmp_path / "a_recording_of_which_there_is_nothing_but_its_long_name.wav"
     bad.write_text("no sound")
     files = tab(visit, "Files", viewport={"width": 390, "height": 844})
     files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
@@ -227,6 +227,10 @@ def test_several_files_and_one_zip_file(visit, tmp_path):
     assert len(rows) == 3
     assert "not audio that can be read" in rows[1]
     assert files.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = "names => names.filter((name) => name.scrollWidth > name.clientWidth)"
+    assert files.locator("#files .filename, #files .stem").evaluate_all(cut) == []
+    lines = "document.querySelector('#files-table .problem').clientWidth"
+    assert files.evaluate(lines) > 390 / 2
     with files.expect_download() as saved:
         files.click("#files-zip")
     with zipfile.ZipFile(saved.value.path()) as zipped:

@@ -144,6 +144,20 @@ def test_the_last_correction_counts_however_slow_the_server(app, heard):
     heard.wait_for_selector("#transcript-words .word >> text=second")
 
 
+def test_a_word_longer_than_a_line_can_be_read(visit):
+    page = visit(viewport={"width": 375, "height": 800})
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    correct(page, "https://example.com/" + "x" * 80)
+    page.wait_for_selector("#transcript-words .word >> text=xxx")
+    fold = page.locator("#transcript-compare")
+    fold.locator("button").first.click()
+    fold.locator("textarea").fill("z" * 80)
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    for element in (page.locator("#transcript-words .words"), fold.locator(".pairs")):
+        assert element.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
 def test_a_text_without_spaces_is_shown_and_copied_without(heard):
     correct(heard, "今日は AI です")
     heard.wait_for_selector("#transcript-words .word >> text=す")
