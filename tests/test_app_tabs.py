@@ -139,6 +139,34 @@ def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
     notice(live, "done", "live")
 
 
+def test_another_microphone_may_have_another_rate(visit):
+    live = tab(visit, "Live")
+    live.evaluate(
+        "() => { window.AudioContext = class extends AudioContext {"
+        " constructor() { super({ sampleRate: window.rate }); } }; }"
+    )
+    heard = "document.querySelector('#live-microphone audio').duration"
+    durations = [0]
+    for rate in (44_100, 48_000, 16_000):
+        live.evaluate(f"window.rate = {rate}")
+        count = live.locator("#live-words .word").count()
+        live.click("#live-record")
+        live.wait_for_function(
+            "count => document.querySelectorAll('#live-words .word').length > count", arg=count
+        )
+        live.click("#live-stop")
+        notice(live, "done", "live")
+        with live.expect_download() as saved:
+            live.click("#live-downloads button >> text=JSON")
+        said = json.loads(saved.value.path().read_text())
+        durations.append(live.evaluate(heard))
+        assert said["duration"] == pytest.approx(durations[-1], abs=0.05)
+        starts = [word["start"] for word in said["words"]]
+        assert starts == sorted(starts)
+        assert all(start > durations[-2] - 0.05 for start in starts[count:])
+        live.wait_for_timeout(600)  # sooner it would be a double click
+
+
 def test_long_captions_are_not_lost_by_one_press(visit):
     live = tab(visit, "Live")
     live.click("#live-record")
