@@ -349,6 +349,26 @@ def test_who_is_recording_is_asked_before_the_page_goes(visit):
     assert left(page)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_is_being_recorded_is_lost_by_nothing_and_transcribe_ends_it(visit, paused):
+    page = visit()
+    others = page.locator("#samples button, #recording :is([title=Clear], [data-testid] > .icon)")
+    assert others.count() == 6
+    page.click("#recording .record-button")
+    page.wait_for_selector("#recording .stop-button")
+    page.wait_for_selector("#samples button:disabled")
+    assert [button.is_disabled() for button in others.all()] == [True] * 6
+    page.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
+    if paused:
+        page.click("#recording .pause-button")
+        page.wait_for_selector("#recording .resume-button")
+    page.click("#transcribe")
+    page.wait_for_selector("#transcript-notice .notice.done")
+    assert page.locator("#transcript-words .word").count()
+    page.wait_for_selector("#samples button:enabled")
+    assert [button.is_enabled() for button in others.all()] == [True] * 6
+
+
 def test_a_text_can_be_corrected_when_no_more_of_it_comes(visit, tmp_path):
     page = visit()
     upload(page, long_recording(tmp_path / "long.wav", minutes=60))
