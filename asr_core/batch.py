@@ -100,11 +100,20 @@ def table(lines: Sequence[Line], language: str = "en") -> str:
     keys = ("file", "state", "result")
     titles = "".join(f'<th scope="col">{say(key, language)}</th>' for key in keys)
     rows = "".join(
-        f"<tr><td>{escape(line.name)}</td><td>{line.state}</td>"
-        f'<td dir="auto">{escape(line.result)}</td></tr>'
+        f"<tr><td>{escape(line.name)}</td>"
+        # Where there are no words, what there is to say needs their place on a phone.
+        + (
+            f'<td>{line.state}</td><td dir="auto">{escape(line.result)}</td></tr>'
+            if line.result
+            else f'<td colspan="2">{line.state}</td></tr>'
+        )
         for line in lines
     )
-    return f'<table class="files"><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>'
+    seconds = sum(line.transcript.duration for line in lines if line.transcript)
+    return (
+        f'<table class="files" data-seconds="{seconds:.0f}">'
+        f"<thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+    )
 
 
 def zipped(lines: Iterable[Line]) -> bytes | None:

@@ -72,4 +72,4 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
     )
     save.click(
         on_save, lines, [file, notice], show_progress="hidden", api_visibility="private"
-    ).then(None, file, js=SAVE)
+    ).then(None, file, js=SAVE % '"files"')

@@ -47,8 +47,7 @@ ENGLISH = {
     "words_help": ("A click on a word plays from there. Words with a dotted line are uncertain."),
     "edit": "Correct the text",
     "unsaved": (
-        "**What you corrected is in no file yet.** Copy or download it, or press once more to put "
-        "other words in its place."
+        "**This text is in no file yet.** Copy or download it, or press once more to do without it."
     ),
     "edit_info": "Words that stay keep their times; downloads hold what is written here.",
     "nothing_yet": "There is no transcript yet: record or choose something first.",
@@ -188,8 +187,8 @@ KOREAN = {
     "words_help": "낱말을 누르면 거기부터 들려줍니다. 점선이 있는 낱말은 확실하지 않습니다.",
     "edit": "글 고치기",
     "unsaved": (
-        "**고친 글이 아직 어느 파일에도 없습니다.** 복사하거나 내려받으세요. 한 번 더 누르면 다른 "
-        "글로 바뀝니다."
+        "**이 글은 아직 어느 파일에도 없습니다.** 복사하거나 내려받으세요. 한 번 더 누르면 이 글은 "
+        "없어집니다."
     ),
     "edit_info": "그대로 둔 낱말은 시간이 유지되며, 내려받는 파일에는 여기 적힌 글이 담깁니다.",
     "nothing_yet": "아직 받아쓴 글이 없습니다. 먼저 녹음하거나 파일을 고르세요.",

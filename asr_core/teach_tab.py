@@ -117,9 +117,20 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
         held.forget(index)
         return gr.Radio(marks(held))
 
-    def on_sentence(held: Lesson | None, index: int | None, said: str):
-        if held and index is not None and said.strip():
-            held.sentences[index] = said.strip()
+    def on_sentence(
+        held: Lesson | None,
+        index: int | None,
+        said: str,
+        path: str | None,
+        model: str,
+        request: gr.Request,
+    ):
+        if held is None or index is None or not said.strip():
+            return gr.skip()
+        held.sentences[index] = said.strip()
+        if path is None or index in held.clips:
+            return gr.skip()
+        return on_recording(held, index, said, path, model, request)  # refused for what was written
 
     def on_teach(held: Lesson | None, model: str, request: gr.Request):
         language = page.spoken(request)
@@ -173,7 +184,7 @@ def teach_tab(engine: Engine, i18n: gr.I18n, model: gr.Dropdown, tab: gr.Tab, ke
     number.input(
         on_number, [lesson, number], [sentence, recording], trigger_mode="always_last", **quiet
     )
-    sentence.blur(on_sentence, [lesson, number, sentence], **turns)
+    sentence.blur(on_sentence, [lesson, *reader, model], shown, **turns)
     gr.on(
         [recording.stop_recording, recording.upload],
         on_recording,

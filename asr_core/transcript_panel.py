@@ -26,7 +26,7 @@ LIVE_REGION = "element.setAttribute('role', 'status')"  # read out when it chang
 # The text as it is corrected this moment; while words still come, there is none.
 COPY = "(words, text) => copyText(text?.trim() || joined(words || []), %s, %s)"
 NOTHING = {language: page.notice("problem", say("nothing_yet", language)) for language in PHRASES}
-SAVE = "(file) => { if (file) saveFile(...file); }"
+SAVE = "(file) => { if (file) saveFile(%s, ...file); }"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def transcript_panel(i18n: gr.I18n, name: str, player: str, aloud: bool = False)
     copy.click(None, [words, text], notice, js=COPY % (json.dumps(name), json.dumps(NOTHING)))
     for format, button in downloads.items():
         saved = button.click(on_download(format), [transcript, text], [file, notice], **quiet)
-        saved.then(None, file, js=SAVE)
+        saved.then(None, file, js=SAVE % json.dumps(name))
     gr.on(
         [compare.click, said.submit], on_compare, [transcript, text, said], [rates, pairs], **last
     )

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import speech
-from browser import MODEL, notice, silence, transcript, words
+from browser import MODEL, left, long_recording, notice, silence, transcript, words
 
 from asr_core import audio, page
 
@@ -139,6 +139,52 @@ def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
     notice(live, "done", "live")
 
 
+def test_another_microphone_may_have_another_rate(visit):
+    live = tab(visit, "Live")
+    live.evaluate(
+        "() => { window.AudioContext = class extends AudioContext {"
+        " constructor() { super({ sampleRate: window.rate }); } }; }"
+    )
+    heard = "document.querySelector('#live-microphone audio').duration"
+    durations = [0]
+    for rate in (44_100, 48_000, 16_000):
+        live.evaluate(f"window.rate = {rate}")
+        count = live.locator("#live-words .word").count()
+        live.click("#live-record")
+        live.wait_for_function(
+            "count => document.querySelectorAll('#live-words .word').length > count", arg=count
+        )
+        live.click("#live-stop")
+        notice(live, "done", "live")
+        with live.expect_download() as saved:
+            live.click("#live-downloads button >> text=JSON")
+        said = json.loads(saved.value.path().read_text())
+        durations.append(live.evaluate(heard))
+        assert said["duration"] == pytest.approx(durations[-1], abs=0.05)
+        starts = [word["start"] for word in said["words"]]
+        assert starts == sorted(starts)
+        assert all(start > durations[-2] - 0.05 for start in starts[count:])
+        live.wait_for_timeout(600)  # sooner it would be a double click
+
+
+def test_long_captions_are_not_lost_by_one_press(visit):
+    live = tab(visit, "Live")
+    live.click("#live-record")
+    live.wait_for_selector("#live-words .word")
+    live.click("#live-stop")
+    notice(live, "done", "live")
+    live.evaluate("document.querySelector('#live-words .word:last-child').dataset.start = 60")
+    count = live.locator("#live-words .word").count()
+    live.click("#live-clear")
+    live.get_by_role("alert").filter(has_text="in no file yet").wait_for()
+    assert not left(live)
+    assert live.locator("#live-words .word").count() == count
+    live.wait_for_timeout(600)  # sooner it would be a double click
+    live.click("#live-clear")
+    live.wait_for_selector("#live-words .word", state="detached")
+    assert live.is_hidden("#live-unsaved") and left(live)
+
+
 def test_nothing_is_heard_without_a_microphone(visit):
     live = tab(visit, "Live", permissions=[])
     live.evaluate("() => { navigator.mediaDevices.getUserMedia = () => Promise.reject('denied'); }")
@@ -199,7 +245,7 @@ def test_stop_at_once(visit):
 
 def test_several_files_and_one_zip_file(visit, tmp_path):
     good = [clip.path for clip in page.samples(tmp_path, 2)]
-    bad = tmp_path / "bad.wav"
+    bad = tmp_path / "a_recording_of_which_there_is_nothing_but_its_long_name.wav"
     bad.write_text("no sound")
     files = tab(visit, "Files", viewport={"width": 390, "height": 844})
     files.set_input_files("#files input[type=file]", [good[0], str(bad), good[1]])
@@ -209,11 +255,28 @@ def test_several_files_and_one_zip_file(visit, tmp_path):
     assert len(rows) == 3
     assert "not audio that can be read" in rows[1]
     assert files.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = "names => names.filter((name) => name.scrollWidth > name.clientWidth)"
+    assert files.locator("#files .filename, #files .stem").evaluate_all(cut) == []
+    lines = "document.querySelector('#files-table .problem').clientWidth"
+    assert files.evaluate(lines) > 390 / 2
     with files.expect_download() as saved:
         files.click("#files-zip")
     with zipfile.ZipFile(saved.value.path()) as zipped:
         assert len(zipped.namelist()) == 10
         assert words(zipped.read(next(n for n in zipped.namelist() if n.endswith(".txt"))).decode())
+
+
+def test_files_that_were_waited_for_are_asked_about_until_they_are_saved(visit, tmp_path):
+    files = tab(visit, "Files")
+    long = long_recording(tmp_path / "long.wav", minutes=1.2)
+    files.set_input_files("#files input[type=file]", [silence(tmp_path / "quiet.wav"), long])
+    notice(files, "problem", "files")
+    files.click("button[role=tab]:has-text('Recording')")
+    assert not left(files)
+    files.click("button[role=tab]:has-text('Files')")
+    with files.expect_download():
+        files.click("#files-zip")
+    assert left(files)
 
 
 def test_files_that_are_added_while_others_are_heard_are_heard_too(app, visit, tmp_path):

@@ -106,6 +106,29 @@ def picture(tab, name: str) -> None:
         tab.screenshot(path=Path(SHOTS, f"teach-{name}.png"), full_page=True)
 
 
+def test_a_recording_of_which_nothing_is_written_is_kept_when_it_is_written(enter, clips):
+    tab = enter()
+    tab.fill(SENTENCE, "")
+    tab.click("#teach-recording [data-testid=source-select] button >> nth=0")
+    tab.set_input_files("#teach-recording input[type=file]", clips[0].path)
+    assert notice(tab, "problem", "teach").startswith("Write down what is said")
+    tab.fill(SENTENCE, clips[0].sentence)
+    tab.keyboard.press("Tab")
+    have(tab, 1)
+    assert notice(tab, "done", "teach").startswith("Recorded: 1 of 12")
+
+
+def test_what_is_being_recorded_is_of_the_sentence_that_is_shown(enter):
+    tab = enter()
+    tab.click("#teach-recording .record-button")
+    tab.wait_for_selector("#teach-numbers input:disabled")
+    tab.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
+    tab.click("#teach-recording .stop-button")
+    have(tab, 1)
+    tab.wait_for_selector("#teach-numbers input:enabled")
+    assert tab.locator("#teach-numbers label").first.inner_text().startswith("✓")
+
+
 def test_the_sentence_chosen_last_is_shown_however_slow_the_server(school, enter):
     tab = enter()
     first, labels = tab.input_value(SENTENCE), tab.locator("#teach-numbers label")

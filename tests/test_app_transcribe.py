@@ -173,11 +173,13 @@ def test_nothing_hangs_over_the_edge_of_the_screen(visit, width, scheme, tmp_pat
     page.screenshot(path=folder / f"{scheme}-{width}.png", full_page=True)
 
 
-def test_nothing_is_fetched_from_elsewhere(app, visit):
+def test_nothing_is_fetched_from_elsewhere_and_nothing_goes_wrong(app, visit):
     page = visit()
-    asked = []
+    asked, wrong = [], []
     page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", wrong.append)
     page.reload()
     page.wait_for_selector("#model .notice.done")
+    assert wrong == []
     assert asked
     assert [url for url in asked if not url.startswith((app.url, "data:", "blob:"))] == []

@@ -144,6 +144,20 @@ def test_the_last_correction_counts_however_slow_the_server(app, heard):
     heard.wait_for_selector("#transcript-words .word >> text=second")
 
 
+def test_a_word_longer_than_a_line_can_be_read(visit):
+    page = visit(viewport={"width": 375, "height": 800})
+    page.click("#samples button >> nth=0")
+    transcript(page)
+    correct(page, "https://example.com/" + "x" * 80)
+    page.wait_for_selector("#transcript-words .word >> text=xxx")
+    fold = page.locator("#transcript-compare")
+    fold.locator("button").first.click()
+    fold.locator("textarea").fill("z" * 80)
+    fold.get_by_role("button", name="Compare", exact=True).click()
+    for element in (page.locator("#transcript-words .words"), fold.locator(".pairs")):
+        assert element.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
 def test_a_text_without_spaces_is_shown_and_copied_without(heard):
     correct(heard, "今日は AI です")
     heard.wait_for_selector("#transcript-words .word >> text=す")
@@ -220,6 +234,36 @@ def test_who_has_copied_the_correction_or_taken_it_back_is_not_asked(heard):
     assert left(heard)
 
 
+@pytest.mark.parametrize(
+    "locale, said", [("en-US", "This text is in no file yet"), ("ko-KR", "이 글은 아직 어느")]
+)
+def test_words_that_were_waited_for_are_not_lost_by_one_press(visit, tmp_path, locale, said):
+    page = visit(locale=locale)
+    upload(page, long_recording(tmp_path / "long.wav", minutes=1.2))
+    heard = transcript(page)
+    assert not left(page)
+    sentence = page.get_by_role("alert").filter(has_text=said)
+    page.click("#samples button >> nth=1")
+    sentence.wait_for()
+    assert transcript(page) == heard
+    page.click("#transcript-copy")
+    sentence.wait_for(state="hidden")
+    assert left(page)
+    upload(page, tmp_path / "long.wav")
+    assert transcript(page) == heard
+    page.locator("#transcript-words .word").first.evaluate("word => { word.id = 'before'; }")
+    page.click("#transcribe")  # finds the same words
+    page.wait_for_selector("#before", state="detached")
+    assert transcript(page) == heard
+    page.click("#samples button >> nth=1")
+    sentence.wait_for()
+    page.click("#samples button >> nth=1")
+    sentence.wait_for(state="hidden")
+    page.wait_for_function("document.querySelectorAll('#transcript-words .word').length < 20")
+    transcript(page)
+    assert left(page)
+
+
 @pytest.mark.parametrize("button", ["#samples button >> nth=1", "#transcribe"])
 def test_other_words_take_the_place_of_a_correction_when_that_is_asked_for_twice(corrected, button):
     sentence = corrected.get_by_role("alert").filter(has_text="in no file yet")
@@ -248,6 +292,17 @@ def test_a_correction_that_was_taken_away_may_be_replaced_at_once(corrected):
     corrected.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
     corrected.click("#recording .stop-button")
     corrected.wait_for_selector("#transcript-words .word >> text=mine", state="detached")
+
+
+def test_a_file_of_other_words_does_not_hold_the_correction(corrected):
+    corrected.click("button[role=tab]:has-text('Live')")
+    corrected.click("#live-record")
+    corrected.wait_for_selector("#live-words .word")
+    corrected.click("#live-stop")
+    notice(corrected, "done", "live")
+    with corrected.expect_download():
+        corrected.click("#live-downloads button >> text=TXT")
+    assert not left(corrected)
 
 
 def test_a_correction_is_done_with_when_another_recording_is_heard(corrected):
@@ -292,6 +347,26 @@ def test_who_is_recording_is_asked_before_the_page_goes(visit):
     page.click("#recording .stop-button")
     page.wait_for_selector("#transcript-notice .notice:not(.busy)")
     assert left(page)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_is_being_recorded_is_lost_by_nothing_and_transcribe_ends_it(visit, paused):
+    page = visit()
+    others = page.locator("#samples button, #recording :is([title=Clear], [data-testid] > .icon)")
+    assert others.count() == 6
+    page.click("#recording .record-button")
+    page.wait_for_selector("#recording .stop-button")
+    page.wait_for_selector("#samples button:disabled")
+    assert [button.is_disabled() for button in others.all()] == [True] * 6
+    page.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
+    if paused:
+        page.click("#recording .pause-button")
+        page.wait_for_selector("#recording .resume-button")
+    page.click("#transcribe")
+    page.wait_for_selector("#transcript-notice .notice.done")
+    assert page.locator("#transcript-words .word").count()
+    page.wait_for_selector("#samples button:enabled")
+    assert [button.is_enabled() for button in others.all()] == [True] * 6
 
 
 def test_a_text_can_be_corrected_when_no_more_of_it_comes(visit, tmp_path):

@@ -4,8 +4,9 @@
 if (!LANGUAGES.includes(navigator.language.split("-")[0].toLowerCase()))
   Object.defineProperty(navigator, "language", { value: "en" });
 
-// Who speaks, waits for words, has corrected some that are in no file yet or has read out sentences
-// is asked before the page goes. Who stays goes on: gradio's own listener would have ended that.
+// Who speaks, waits for words, has some that are in no file yet though they were corrected or waited
+// for, or has read out sentences is asked before the page goes. Who stays goes on: gradio's own
+// listener would have ended that.
 // When the connection was broken, gradio does nothing more but to load the page anew, once: then any
 // words are worth a question, and who stays is told.
 addEventListener("beforeunload", (event) => {
@@ -13,7 +14,7 @@ addEventListener("beforeunload", (event) => {
   const stops = [...document.querySelectorAll(".recording :is(.stop-button, .stop-button-paused)")];
   if (
     !document.querySelector("html.speaking, html.lost .word, [id$=-notice] .notice.busy") &&
-    ![...written.keys()].some(unsaved) &&
+    !["transcript", "live", "files"].some((name) => corrected(name) || awaited(name)) &&
     !stops.some((button) => getComputedStyle(button).display !== "none") &&
     !document.querySelector("#teach-numbers")?.innerText.includes("✓")
   )
@@ -32,7 +33,8 @@ addEventListener("click", ({ target }) => {
 // place later comes from elsewhere. And what stood there before: who puts it back corrects nothing.
 const written = new Map(), given = new Map();
 const squeezed = (text) => text?.split(/\s+/).filter(Boolean).join(" ");
-const unsaved = (text) => text?.isConnected && text.value === written.get(text);
+const field = (name) => document.querySelector(`#${name}-edit textarea`);
+const corrected = (name) => written.has(field(name)) && field(name).value === written.get(field(name));
 addEventListener("focusin", ({ target }) => {
   if (target.closest("[id$=-edit]") && written.get(target) !== target.value)
     given.set(target, target.value);
@@ -43,10 +45,23 @@ addEventListener("input", ({ target }) => {
   if (squeezed(target.value) === squeezed(given.get(target))) written.delete(target);
   else written.set(target, target.value);
 });
-// `text` is what has been copied or saved; of a file not more is known than that it was.
-window.keptCorrection = (text) => {
-  for (const [target, words] of written)
-    if (text === undefined || squeezed(words) === squeezed(text)) written.delete(target);
+
+// So are words of more than a minute, which were waited for, when no more of them come.
+const LONG = 60; // seconds
+const kept = new Map(); // texts by the names of their panels
+const shown = (name) =>
+  squeezed(field(name)?.value) ||
+  squeezed(document.querySelector(`#${name}-words .words, #${name}-table`)?.textContent);
+const awaited = (name) => {
+  const last = document.querySelector(`#${name}-words .word:last-child, #${name}-table table`);
+  const { start, seconds = start } = last?.dataset ?? {};
+  const more = document.querySelector(`#${name}-notice .notice.busy`);
+  return seconds >= LONG && !more && kept.get(name) !== shown(name);
+};
+// `text` is what has been copied; of a file not more is known than that it was saved.
+window.keep = (name, text = shown(name)) => {
+  kept.set(name, squeezed(text));
+  if (squeezed(written.get(field(name))) === squeezed(text)) written.delete(field(name));
   doubtNoMore();
 };
 
@@ -65,18 +80,17 @@ const REPLACE = {
     "#recording :is(.record-button, .upload-container)",
   live: "#live-clear",
 };
+const AGAIN = "#transcribe"; // finds what was not corrected once more
 function doubtNoMore() {
   for (const name in REPLACE) document.documentElement.classList.remove(`${name}-unsaved`);
 }
 
 function askFirst(event) {
   const name = Object.keys(REPLACE).find((name) => event.target.closest(REPLACE[name]));
-  const text = document.querySelector(`#${name}-edit textarea`);
-  if (!unsaved(text)) return;
+  if (!name || !(corrected(name) || (awaited(name) && !event.target.closest(AGAIN)))) return;
   const told = document.documentElement.classList.contains(`${name}-unsaved`);
   if (told && event.detail < 2) { // not the second click of a double one
-    written.delete(text);
-    doubtNoMore();
+    keep(name);
     return;
   }
   event.preventDefault();
