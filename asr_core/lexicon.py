@@ -94,7 +94,7 @@ class Vocabulary:
             alphabet,
             ngrams,
             _lexicon(spellings, letters, ngrams, weights),
-            _columns(alphabet, fold, letters, _favour(alphabet, language_model)),
+            _columns(alphabet, fold, letters, _rarity(alphabet, language_model)),
             weights,
             language_model.begin if language_model else search.EMPTY,
         )
@@ -131,19 +131,22 @@ def _fold(text: str, dotless: bool, eszett: bool, typed: bool) -> str:
     return text.translate(TYPED) if typed else text
 
 
-def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
-    """What is made good to each column for how seldom it is heard at all, next to the blank."""
+def _rarity(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
+    """What is made good to each column for how seldom it is heard at all, next to the blank.
+
+    (columns,) natural logarithms, weighed; 0 where there is nothing to make good.
+    """
     heard = language_model.heard if language_model else {}
-    favour = np.zeros(len(alphabet.tokens))
+    made_good = np.zeros(len(alphabet.tokens))
     for column, token in enumerate(alphabet.tokens):
         if column != alphabet.blank and token in heard and heard.get(""):
             rarity = np.log(heard[""] / max(heard[token], RAREST))
-            favour[column] = language_model.weights.prior * rarity
-    return favour
+            made_good[column] = language_model.weights.prior * rarity
+    return made_good
 
 
 def _columns(
-    alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], favour: np.ndarray
+    alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], rarity: np.ndarray
 ) -> search.Columns:
     codes = [
         [search.SPACE if c == " " else letters[c] for c in fold(token)]
@@ -153,7 +156,7 @@ def _columns(
     ]
     first = np.cumsum([0, *map(len, codes)]).astype(np.int32)
     spelt = np.array(list(itertools.chain(*codes)), np.int32)
-    return search.Columns(spelt, first, favour, alphabet.blank)
+    return search.Columns(spelt, first, rarity, alphabet.blank)
 
 
 def _lexicon(

@@ -255,7 +255,7 @@ def test_seldom_letters_count_as_if_they_were_common_but_are_not_surer(known):
 def test_a_letter_that_was_never_heard_is_made_good_within_bounds(known):
     heard = dict.fromkeys(ALPHABET.tokens, 0.0) | {"": 0.5}
     fair = replace(known, heard=heard).with_weights(prior=0.7)
-    assert np.isfinite(Vocabulary.of(ALPHABET, fair).columns.favour).all()
+    assert np.isfinite(Vocabulary.of(ALPHABET, fair).columns.rarity).all()
 
 
 def test_tuning_finds_weights_that_are_better(known):
