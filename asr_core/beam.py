@@ -16,7 +16,7 @@ from asr_core.lexicon import Vocabulary
 from asr_core.transcript import Word
 
 CHUNK = 256  # frames between two looks at what can no longer change
-LONGEST = 2000  # columns that may stay open to change, so that memory is bounded
+MOST_OPEN = 2000  # columns that may still change, so that memory is bounded
 
 
 class BeamDecoder:
@@ -94,7 +94,7 @@ class BeamDecoder:
         root = search.agreed(self._history, self._used, self._beams, self._count)
         self._spell(root, self._speller)
         self._used = search.shorten(self._history, self._used, self._beams, self._count, root)
-        if self._used > LONGEST:
+        if self._used > MOST_OPEN:
             self._count = 1
             root = int(self._beams[0]["history"])
             self._spell(root, self._speller)

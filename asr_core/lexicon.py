@@ -25,10 +25,14 @@ from asr_core.text import (
     normalize,
 )
 
-MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
+# A visitor's wish must stay affordable.
+MOST_HOTWORDS = 200
+LONGEST_HOTWORD = 50  # letters
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
 RAREST = 1e-4  # share of a token that is hardly ever heard
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
+
+Spellings = dict[str, tuple[int, float]]  # folded word -> its number for the n-grams, its bonus
 
 
 @dataclass(frozen=True)
@@ -66,28 +70,9 @@ class Vocabulary:
         letters = {c: i for i, c in enumerate(sorted({*fold(spelt)} - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
-        spellings: dict[str, tuple[int, float]] = {}  # word -> number for the n-grams, bonus
-        if language_model:
-            folded = fold("\n".join(language_model.words)).split("\n")  # at once: there are many
-            for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL)):
-                if letters.keys() >= set(word):
-                    spellings[word] = (number, 0.0)
-            if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
-                raise ModelError(
-                    f"The language model {language_model.name} was made for another alphabet: the "
-                    f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
-                    "words. Build one from text in the model's language."
-                )
+        spellings = _spellings(language_model, fold, letters) if language_model else {}
         for hotword in _affordable(favoured(" ".join(hotwords))):
-            written = hotword
-            if _missing(hotword, fold, letters):
-                written = normalize(hotword, Spelling(case="keep"))
-            if missing := _missing(written.replace(" ", ""), fold, letters):
-                raise OptionError(
-                    f"The hotword '{hotword}' cannot be spelt: the model has no "
-                    f"{', '.join(missing)}."
-                )
-            for word in fold(written).split():
+            for word in _spelt(hotword, fold, letters):
                 number, _ = spellings.get(word, (UNKNOWN, 0.0))
                 spellings[word] = (number, weights.hotword * len(word))
         return cls(
@@ -100,15 +85,48 @@ class Vocabulary:
         )
 
 
+def _spellings(
+    language_model: LanguageModel, fold: Callable[[str], str], letters: dict[str, int]
+) -> Spellings:
+    """Those words of a language model that can be spelt. Raises ModelError where they are few."""
+    folded = fold("\n".join(language_model.words)).split("\n")  # at once: there are many
+    spellings = {
+        word: (number, 0.0)
+        for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL))
+        if letters.keys() >= set(word)
+    }
+    if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
+        raise ModelError(
+            f"The language model {language_model.name} was made for another alphabet: the "
+            f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
+            "words. Build one from text in the model's language."
+        )
+    return spellings
+
+
+def _spelt(hotword: str, fold: Callable[[str], str], letters: Container[str]) -> list[str]:
+    """The words of a hotword, folded. Raises OptionError where it cannot be spelt."""
+    written = hotword
+    if _missing(hotword, fold, letters):
+        written = normalize(hotword, Spelling(case="keep"))
+    if missing := _missing(written.replace(" ", ""), fold, letters):
+        raise OptionError(
+            f"The hotword '{hotword}' cannot be spelt: the model has no {', '.join(missing)}."
+        )
+    return fold(written).split()
+
+
 def _affordable(hotwords: list[str]) -> list[str]:
     """The same, or OptionError: what is too much is told before any work is done."""
-    if len(hotwords) > MOST:
-        raise OptionError(f"{len(hotwords)} hotwords are too many: {MOST} can be favoured.")
+    if len(hotwords) > MOST_HOTWORDS:
+        raise OptionError(
+            f"{len(hotwords)} hotwords are too many: {MOST_HOTWORDS} can be favoured."
+        )
     for hotword in hotwords:
-        if len(hotword) > LONGEST:
+        if len(hotword) > LONGEST_HOTWORD:
             raise OptionError(
-                f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters are "
-                "possible."
+                f"The hotword '{hotword[:LONGEST_HOTWORD]}…' is too long: at most "
+                f"{LONGEST_HOTWORD} letters are possible."
             )
     return hotwords
 
@@ -160,7 +178,7 @@ def _columns(
 
 
 def _lexicon(
-    spellings: dict[str, tuple[int, float]],
+    spellings: Spellings,
     letters: dict[str, int],
     ngrams: search.Ngrams,
     weights: Weights,
@@ -184,7 +202,7 @@ def _lexicon(
 
     letter, first, entry, ahead = [np.zeros(1, np.int32)], [], [], []
     at = np.zeros(len(words), int)  # node that each word has come to
-    rows = np.arange(len(words))
+    rows = np.arange(len(words))  # of the words that go on at this depth
     for depth in range(spelt.shape[1]):
         ends = rows[lengths[rows] == depth]
         size = len(letter[-1])
@@ -197,7 +215,7 @@ def _lexicon(
         entry.append(here)
         ahead.append(outlook + warmth)
         rows = rows[lengths[rows] > depth]
-        new = np.zeros(len(words), bool)
+        new = np.zeros(len(words), bool)  # words that make a node of their next letter
         new[rows] = shared[rows] <= depth
         parents = at[rows[new[rows]]]
         letter.append(spelt[rows[new[rows]], depth])

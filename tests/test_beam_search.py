@@ -388,7 +388,7 @@ def test_a_stretch_on_which_hypotheses_never_agree_stays_bounded(vocabulary):
 
 
 def test_what_would_stay_open_for_too_long_is_settled_and_loses_nothing(vocabulary, monkeypatch):
-    monkeypatch.setattr(beam, "LONGEST", 20)
+    monkeypatch.setattr(beam, "MOST_OPEN", 20)
     words = decode(vocabulary, np.concatenate([chatter(30, 2), hear(" THE DOG CAN BARK")]))
     assert text_of(words).endswith("THE DOG CAN BARK")
     assert list(words) == sorted(words, key=lambda word: word.start)
