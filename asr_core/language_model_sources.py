@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_core import models, ngrams
+from asr_core import corpus, models, ngrams
 from asr_core.errors import OptionError
 from asr_core.language_model import LanguageModel
 from asr_core.language_model_files import NUMBERS, SETTINGS, load, save
@@ -39,7 +39,7 @@ def build(
     ngrams.check(order, megabytes, vocabulary)
     if Path(output).is_file():
         raise OptionError(f"{output} is a file: give a folder for the language model.")
-    words, tokens = ngrams.encode(ngrams.read(texts), vocabulary, minimum)
+    words, tokens = corpus.encode(corpus.read(texts), vocabulary, minimum)
     log.info("%s tokens, %s words", f"{len(tokens):,}", f"{len(words):,}")
     levels = ngrams.count(tokens, len(words), order)
     ngrams.smooth(levels)

@@ -16,7 +16,7 @@ import pyarrow
 import pytest
 from safetensors import SafetensorError
 
-from asr_core import language_model_sources, models, ngrams, search
+from asr_core import corpus, language_model_sources, models, ngrams, search
 from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet
@@ -191,7 +191,7 @@ def test_ascii_text_is_read_as_any_other(dotless):
     spelling = Spelling(dotless=dotless)
     for _ in range(5000):
         line = "".join(draw.choice("abSI s'`.,-19\tzT^&$_") for _ in range(draw.randint(0, 12)))
-        assert ngrams.words_of(line, spelling) == normalize(line, spelling).split(), line
+        assert corpus.words_of(line, spelling) == normalize(line, spelling).split(), line
 
 
 TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
@@ -313,13 +313,13 @@ def test_build_says_how_large_the_result_is(text, tmp_path, capsys):
 
 @pytest.mark.parametrize("written", ["हिन्दी में बोलिए", "தமிழ் மொழி", "น้ำ ครับ", "مُحَمَّد كِتَاب"])
 def test_vowels_that_are_marks_belong_to_words(written):
-    vocabulary, tokens = ngrams.encode(iter([written.split()]))
+    vocabulary, tokens = corpus.encode(iter([written.split()]))
     assert set(written.split()) <= set(vocabulary)
     assert ngrams.UNKNOWN not in tokens
 
 
 def test_numbers_of_ngrams_are_those_of_the_text():
-    words, tokens = ngrams.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
+    words, tokens = corpus.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
     levels = ngrams.count(tokens, len(words), 3)
     # <s> a b a b </s>, <s> b a </s>
     a, b = words.index("a"), words.index("b")
