@@ -162,7 +162,7 @@ def _quantised(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    """In as few bytes as the largest needs."""
+    """Numbers from 0 up, in as few bytes as the largest needs."""
     largest = int(values.max(initial=0))
     kind = next(k for k in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(k).max)
     return np.ascontiguousarray(values.astype(kind))
