@@ -166,6 +166,7 @@ def _rarity(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndar
 def _columns(
     alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], rarity: np.ndarray
 ) -> search.Columns:
+    """What each column of the emissions spells, by the numbers of `letters`; the blank nothing."""
     codes = [
         [search.SPACE if c == " " else letters[c] for c in fold(token)]
         if column != alphabet.blank
@@ -185,9 +186,10 @@ def _lexicon(
 ) -> search.Lexicon:
     """The trie of all words, breadth first, with the best unigram below each node as outlook.
 
-    The numbers of `letters` count up as their code points do.
+    The numbers of `letters` count up as their code points do, so that sorted words that begin alike
+    stand side by side: each level of the trie is made of all words at once.
     """
-    words = sorted(spellings)  # as `letters` are
+    words = sorted(spellings)
     entries = np.array([spellings[word] for word in words], float).reshape(-1, 2)
     number, bonus = entries[:, 0].astype(np.int32), entries[:, 1].astype(np.float32)
     hope = weights.alpha * ngrams.log_probability[number].astype(np.float64)

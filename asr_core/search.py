@@ -8,6 +8,9 @@ what no longer matters, and in how much of their score ends in a blank, which ha
 Both the trie of letters and the n-grams are one structure: nodes in breadth-first order, so that
 the children of node i are the sorted slice first[i]:first[i + 1].
 
+In order: what goes in and out; the n-grams, word by word (`step`); the words, letter by letter
+(`spell`); frame by frame, the search itself (`advance`); its history.
+
 All that is compiled stays in this one file: what numba keeps for the next start is made anew when
 the file changes, and not when another does from which something is called.
 """
