@@ -16,7 +16,7 @@ from asr_core.lexicon import Vocabulary
 from asr_core.transcript import Word
 
 CHUNK = 256  # frames between two looks at what can no longer change
-LONGEST = 2000  # columns that may stay open to change, so that memory is bounded
+MOST_OPEN = 2000  # columns that may still change, so that memory is bounded
 
 
 class BeamDecoder:
@@ -29,7 +29,12 @@ class BeamDecoder:
         self.vocabulary = vocabulary
         alphabet, weights = vocabulary.alphabet, vocabulary.weights
         needed = (getattr(weights, name) for name in search.Weights._fields)
-        self._weights = search.Weights(*map(float, needed))  # one type, or numba compiles again
+        self._known = search.Known(
+            vocabulary.ngrams,
+            vocabulary.lexicon,
+            vocabulary.columns,
+            search.Weights(*map(float, needed)),  # one type, or numba compiles again
+        )
         self._beams = np.zeros(weights.width, search.HYPOTHESIS)
         self._spare = np.zeros(weights.width * (len(alphabet.tokens) + 1), search.HYPOTHESIS)
         self._slots = 1 << (2 * len(self._spare)).bit_length()
@@ -61,26 +66,19 @@ class BeamDecoder:
 
     def finish(self) -> tuple[Word, ...]:
         """All words, each hypothesis judged as a sentence that ends here."""
-        known = self.vocabulary
-        index = search.best_ending(
-            known.ngrams, known.lexicon, self._weights, self._beams, self._count
-        )
+        index = search.best_ending(self._known, self._beams[: self._count])
         best = self._beams[index].copy()
         self._beams[0], self._count = best, 1
         return self._read(best)
 
     def _advance(self, emissions: np.ndarray) -> None:
-        known = self.vocabulary
         needed = self._used + len(self._beams) * len(emissions)
         if needed > len(self._history):
             self._history = np.concatenate([self._history, np.zeros(needed, search.HISTORY)])
         self._count, self._used = search.advance(
+            self._known,
             emissions,
             self._frames,
-            known.ngrams,
-            known.lexicon,
-            known.columns,
-            self._weights,
             self._beams,
             self._count,
             self._history,
@@ -96,7 +94,7 @@ class BeamDecoder:
         root = search.agreed(self._history, self._used, self._beams, self._count)
         self._spell(root, self._speller)
         self._used = search.shorten(self._history, self._used, self._beams, self._count, root)
-        if self._used > LONGEST:
+        if self._used > MOST_OPEN:
             self._count = 1
             root = int(self._beams[0]["history"])
             self._spell(root, self._speller)

@@ -11,7 +11,7 @@ from asr_core.text import Spelling, normalize
 
 DOTTED = "i\u0307"  # small letter of İ in languages that have no other i
 ERRORS = ("substitute", "delete", "insert")  # as jiwer names them
-MOST = 200_000  # characters of both texts: the time it takes grows with their square
+MOST_CHARACTERS = 200_000  # of both texts: the time it takes grows with their square
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Comparison:
 def compare(said: str, heard: str) -> Comparison:
     """Align two texts, whatever their case and punctuation.
 
-    Raises DataError without a text, or with more than `MOST` characters.
+    Raises DataError without a text, or with more than `MOST_CHARACTERS`.
     """
     import jiwer
 
@@ -75,10 +75,10 @@ def markup(comparison: Comparison, language: str = "en") -> str:
 
 
 def _check_length(said: str, heard: str) -> None:
-    if (count := len(said) + len(heard)) > MOST:
+    if (count := len(said) + len(heard)) > MOST_CHARACTERS:
         raise DataError(
-            f"{count:,} characters are too many to compare: at most {MOST:,} are possible, said "
-            "and heard together."
+            f"{count:,} characters are too many to compare: at most {MOST_CHARACTERS:,} are "
+            "possible, said and heard together."
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from asr_core.text import compose, is_seam
 from asr_core.transcript import Word
 
-PAUSE = 1.0  # seconds: within a word nobody is silent for so long
+SILENCE = 1.0  # seconds: nobody is silent for so long within a word
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Alphabet:
 
 
 def end_words(emissions: np.ndarray, alphabet: Alphabet, frame: float) -> None:
-    """Let a word end wherever nothing is said for `PAUSE`, as not every model says so by itself.
+    """Let a word end wherever nothing is said for `SILENCE`, as not every model says so by itself.
 
     `emissions`, (frames, columns), are changed: in the middle of such a pause stands the sign
     between words, if `alphabet` has one. `frame` is in seconds.
@@ -57,7 +57,7 @@ def end_words(emissions: np.ndarray, alphabet: Alphabet, frame: float) -> None:
     nothing = emissions.argmax(axis=1) == alphabet.blank
     edges = np.flatnonzero(np.diff(nothing, prepend=False, append=False))
     for start, end in edges.reshape(-1, 2):
-        if (end - start) * frame >= PAUSE:
+        if (end - start) * frame >= SILENCE:
             emissions[(start + end) // 2] = -np.inf
             emissions[(start + end) // 2, alphabet.tokens.index(" ")] = 0.0
 

@@ -160,7 +160,6 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
             raise OptionError(f"--{name} {value} is not one of {', '.join(choices)}.")
     augmentation.of(_given(argv, "augment", "none"), 16_000)
     from transformers import HfArgumentParser, TrainingArguments
-    from transformers.integrations import get_available_reporting_integrations
 
     class Parser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
@@ -196,6 +195,30 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
         raise OptionError(f"There is no option {rest[0]}: {instead}.")
     options.preset = preset
     _check_limits(options, arguments)
+    _check_sense(options, arguments, argv)
+    # The Trainer would push checkpoints at every save; train.py pushes the model once, at the end.
+    options.push_to_hub, arguments.push_to_hub = arguments.push_to_hub, False
+    # The collator reads the recordings itself, so the Trainer must not take their column away.
+    arguments.remove_unused_columns = False
+    arguments.label_names = ["labels"]
+    arguments.disable_tqdm = True  # `Watch` says the same and stays readable in a file
+    return options, arguments
+
+
+def _check_limits(options: Options, arguments: TrainingArguments) -> None:
+    """Raises OptionError where a number is beyond its limits, or is none."""
+    for name, (least, most) in LIMITS.items():
+        value = getattr(options if hasattr(options, name) else arguments, name)
+        if value is not None and not least <= value <= most:
+            wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise OptionError(f"--{name} {value:.12g}: it must be a number {wanted}.")
+
+
+def _check_sense(options: Options, arguments: TrainingArguments, argv: Sequence[str]) -> None:
+    """Raises OptionError where a flag has no sense for CTC, or none beside another."""
+    from transformers import TrainingArguments
+    from transformers.integrations import get_available_reporting_integrations
+
     for name, why in REFUSED.items():
         usual = TrainingArguments.__dataclass_fields__[name].default
         value = getattr(arguments, name)
@@ -252,22 +275,6 @@ def parse(argv: Sequence[str]) -> tuple[Options, TrainingArguments]:
     for name in arguments.report_to:
         if name not in get_available_reporting_integrations():
             raise OptionError(f"--report_to {name} needs that package: `pip install {name}` first.")
-    # The Trainer would push checkpoints at every save; train.py pushes the model once, at the end.
-    options.push_to_hub, arguments.push_to_hub = arguments.push_to_hub, False
-    # The collator reads the recordings itself, so the Trainer must not take their column away.
-    arguments.remove_unused_columns = False
-    arguments.label_names = ["labels"]
-    arguments.disable_tqdm = True  # `Watch` says the same and stays readable in a file
-    return options, arguments
-
-
-def _check_limits(options: Options, arguments: TrainingArguments) -> None:
-    """Raises OptionError where a number is beyond its limits, or is none."""
-    for name, (least, most) in LIMITS.items():
-        value = getattr(options if hasattr(options, name) else arguments, name)
-        if value is not None and not least <= value <= most:
-            wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-            raise OptionError(f"--{name} {value:.12g}: it must be a number {wanted}.")
 
 
 def _name(word: str) -> str:

@@ -47,6 +47,7 @@ class Frames:
         return frames
 
     def __call__(self, samples: int) -> int:
+        """How many frames are made of so many samples."""
         for kernel, stride in self.layers:
             samples = max(0, (samples - kernel) // stride + 1)
         return samples

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from asr_core import ngrams
+from asr_core import corpus, ngrams
 from asr_core.errors import OptionError
 from asr_core.text import normalize
 
@@ -60,7 +60,7 @@ class LanguageModel:
         from asr_core import search
 
         numbers = {word: number for number, word in enumerate(self.words)}
-        spelling = ngrams.spelling_of(Counter("".join(self.words)))
+        spelling = corpus.spelling_of(Counter("".join(self.words)))
         total, state = 0.0, self.begin
         for word in [*normalize(text, spelling).split(), "</s>"]:
             score, state = search.step(self.ngrams, state, numbers.get(word, ngrams.UNKNOWN))

@@ -1,14 +1,13 @@
 """A language model in a folder: two files, written and read.
 
-`language_model.json` says what it is, and holds the weights that `tune` found. What
-`ngrams.safetensors` holds, for each order counted from 0, with n-grams as in `ngrams.Level`:
+`language_model.json` says what it is, and holds the weights that `tune` found.
+`ngrams.safetensors` holds all `words`, one a line, in `capitals` those that are not written small
+throughout, if any, and for each order (0 for single words) its n-grams sorted as in `ngrams.Level`:
 
-    words                                             all words as UTF-8, a line each
-    capitals                                          those not written small throughout, if any
-    word.0                                            the last word of each n-gram
-    log_probability.0, log_probability.0.values       natural logarithms: codes, what they stand for
-    backoff.0, backoff.0.values, children.0           and how many n-grams go on from each; of all
-                                                      orders but the highest
+    word.0              the last word of each n-gram
+    log_probability.0   its natural logarithm, in one byte: a place in `log_probability.0.values`
+    backoff.0           the same of the probability left to other words, not of the highest order
+    children.0          how many n-grams of the next order go on from each, nor this
 """
 
 from __future__ import annotations
@@ -180,7 +179,7 @@ def _quantised(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _small(values: np.ndarray) -> np.ndarray:
-    """In as few bytes as the largest needs."""
+    """Numbers from 0 up, in as few bytes as the largest needs."""
     largest = int(values.max(initial=0))
     kind = next(k for k in (np.uint8, np.uint16, np.uint32) if largest <= np.iinfo(k).max)
     return np.ascontiguousarray(values.astype(kind))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_core import models, ngrams
+from asr_core import corpus, models, ngrams
 from asr_core.capitals import Forms
 from asr_core.errors import OptionError
 from asr_core.language_model import LanguageModel
@@ -44,7 +44,7 @@ def build(
     if Path(output).is_file():
         raise OptionError(f"{output} is a file: give a folder for the language model.")
     forms = forms or Forms()
-    words, tokens = ngrams.encode(ngrams.read(texts, forms), vocabulary, minimum)
+    words, tokens = corpus.encode(corpus.read(texts, forms), vocabulary, minimum)
     known = len(words) - len(ngrams.SPECIAL)
     log.info("%s tokens, a vocabulary of %s words", f"{len(tokens):,}", f"{known:,}")
     levels = ngrams.count(tokens, len(words), order)
@@ -52,7 +52,7 @@ def build(
     log.info("%s n-grams of order 1 to %d", _sizes(levels), order)
     levels = ngrams.prune(levels, round(megabytes * 1e6))
     log.info("%s after pruning to %g MB", _sizes(levels), megabytes)
-    capitals = forms.capitals(words, ngrams.spelling_of(Counter("".join(words))).dotless)
+    capitals = forms.capitals(words, corpus.spelling_of(Counter("".join(words))).dotless)
     save(words, capitals, levels, Path(output), {"tokens": len(tokens)})
     return load(output)
 

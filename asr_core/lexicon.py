@@ -26,10 +26,14 @@ from asr_core.text import (
     normalize,
 )
 
-MOST, LONGEST = 200, 50  # hotwords, and letters of one: a visitor's wish must stay affordable
+# A visitor's wish must stay affordable.
+MOST_HOTWORDS = 200
+LONGEST_HOTWORD = 50  # letters
 SPELT = 0.2  # share of a language model's words that an alphabet must be able to spell
 RAREST = 1e-4  # share of a token that is hardly ever heard
 NO_LANGUAGE_MODEL = Weights(alpha=0.0, beta=0.0, unknown=0.0, letter=0.0)
+
+Spellings = dict[str, tuple[int, float]]  # folded word -> its number for the n-grams, its bonus
 
 
 @dataclass(frozen=True)
@@ -68,52 +72,71 @@ class Vocabulary:
         letters = {c: i for i, c in enumerate(sorted({*fold(spelt)} - {" "}))}
         weights = language_model.weights if language_model else NO_LANGUAGE_MODEL
         ngrams = language_model.ngrams if language_model else _silent()
-        spellings: dict[str, tuple[int, float]] = {}  # word -> number for the n-grams, bonus
-        if language_model:
-            folded = fold("\n".join(language_model.words)).split("\n")  # at once: there are many
-            for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL)):
-                if letters.keys() >= set(word):
-                    spellings[word] = (number, 0.0)
-            if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
-                raise ModelError(
-                    f"The language model {language_model.name} was made for another alphabet: the "
-                    f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
-                    "words. Build one from text in the model's language."
-                )
-        typed: list[str] = []
-        for hotword in _affordable(favoured(" ".join(hotwords))):
-            written = hotword
-            if _missing(hotword, fold, letters):
-                written = normalize(hotword, Spelling(case="keep"))
-            if missing := _missing(written.replace(" ", ""), fold, letters):
-                raise OptionError(
-                    f"The hotword '{hotword}' cannot be spelt: the model has no "
-                    f"{', '.join(missing)}."
-                )
-            typed += written.split()
-            for word in fold(written).split():
+        spellings = _spellings(language_model, fold, letters) if language_model else {}
+        typed = [
+            _typed(hotword, fold, letters) for hotword in _affordable(favoured(" ".join(hotwords)))
+        ]
+        for hotword in typed:
+            for word in fold(hotword).split():
                 number, _ = spellings.get(word, (UNKNOWN, 0.0))
                 spellings[word] = (number, weights.hotword * len(word))
         return cls(
             alphabet,
             ngrams,
             _lexicon(spellings, letters, ngrams, weights),
-            _columns(alphabet, fold, letters, _favour(alphabet, language_model)),
+            _columns(alphabet, fold, letters, _rarity(alphabet, language_model)),
             weights,
             language_model.begin if language_model else search.EMPTY,
-            Writer(alphabet, language_model.capitals if language_model else (), typed),
+            Writer(
+                alphabet,
+                language_model.capitals if language_model else (),
+                " ".join(typed).split(),
+            ),
         )
+
+
+def _spellings(
+    language_model: LanguageModel, fold: Callable[[str], str], letters: dict[str, int]
+) -> Spellings:
+    """Those words of a language model that can be spelt. Raises ModelError where they are few."""
+    folded = fold("\n".join(language_model.words)).split("\n")  # at once: there are many
+    spellings = {
+        word: (number, 0.0)
+        for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL))
+        if letters.keys() >= set(word)
+    }
+    if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
+        raise ModelError(
+            f"The language model {language_model.name} was made for another alphabet: the "
+            f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
+            "words. Build one from text in the model's language."
+        )
+    return spellings
+
+
+def _typed(hotword: str, fold: Callable[[str], str], letters: Container[str]) -> str:
+    """A hotword in words that can be spelt. Raises OptionError where there are none."""
+    written = hotword
+    if _missing(hotword, fold, letters):
+        written = normalize(hotword, Spelling(case="keep"))
+    if missing := _missing(written.replace(" ", ""), fold, letters):
+        raise OptionError(
+            f"The hotword '{hotword}' cannot be spelt: the model has no {', '.join(missing)}."
+        )
+    return written
 
 
 def _affordable(hotwords: list[str]) -> list[str]:
     """The same, or OptionError: what is too much is told before any work is done."""
-    if len(hotwords) > MOST:
-        raise OptionError(f"{len(hotwords)} hotwords are too many: {MOST} can be favoured.")
+    if len(hotwords) > MOST_HOTWORDS:
+        raise OptionError(
+            f"{len(hotwords)} hotwords are too many: {MOST_HOTWORDS} can be favoured."
+        )
     for hotword in hotwords:
-        if len(hotword) > LONGEST:
+        if len(hotword) > LONGEST_HOTWORD:
             raise OptionError(
-                f"The hotword '{hotword[:LONGEST]}…' is too long: at most {LONGEST} letters are "
-                "possible."
+                f"The hotword '{hotword[:LONGEST_HOTWORD]}…' is too long: at most "
+                f"{LONGEST_HOTWORD} letters are possible."
             )
     return hotwords
 
@@ -136,20 +159,24 @@ def _fold(text: str, dotless: bool, eszett: bool, typed: bool) -> str:
     return text.translate(TYPED) if typed else text
 
 
-def _favour(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
-    """What is made good to each column for how seldom it is heard at all, next to the blank."""
+def _rarity(alphabet: Alphabet, language_model: LanguageModel | None) -> np.ndarray:
+    """What is made good to each column for how seldom it is heard at all, next to the blank.
+
+    (columns,) natural logarithms, weighed; 0 where there is nothing to make good.
+    """
     heard = language_model.heard if language_model else {}
-    favour = np.zeros(len(alphabet.tokens))
+    made_good = np.zeros(len(alphabet.tokens))
     for column, token in enumerate(alphabet.tokens):
         if column != alphabet.blank and token in heard and heard.get(""):
             rarity = np.log(heard[""] / max(heard[token], RAREST))
-            favour[column] = language_model.weights.prior * rarity
-    return favour
+            made_good[column] = language_model.weights.prior * rarity
+    return made_good
 
 
 def _columns(
-    alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], favour: np.ndarray
+    alphabet: Alphabet, fold: Callable[[str], str], letters: dict[str, int], rarity: np.ndarray
 ) -> search.Columns:
+    """What each column of the emissions spells, by the numbers of `letters`; the blank nothing."""
     codes = [
         [search.SPACE if c == " " else letters[c] for c in fold(token)]
         if column != alphabet.blank
@@ -158,20 +185,21 @@ def _columns(
     ]
     first = np.cumsum([0, *map(len, codes)]).astype(np.int32)
     spelt = np.array(list(itertools.chain(*codes)), np.int32)
-    return search.Columns(spelt, first, favour, alphabet.blank)
+    return search.Columns(spelt, first, rarity, alphabet.blank)
 
 
 def _lexicon(
-    spellings: dict[str, tuple[int, float]],
+    spellings: Spellings,
     letters: dict[str, int],
     ngrams: search.Ngrams,
     weights: Weights,
 ) -> search.Lexicon:
     """The trie of all words, breadth first, with the best unigram below each node as outlook.
 
-    The numbers of `letters` count up as their code points do.
+    The numbers of `letters` count up as their code points do, so that sorted words that begin alike
+    stand side by side: each level of the trie is made of all words at once.
     """
-    words = sorted(spellings)  # as `letters` are
+    words = sorted(spellings)
     entries = np.array([spellings[word] for word in words], float).reshape(-1, 2)
     number, bonus = entries[:, 0].astype(np.int32), entries[:, 1].astype(np.float32)
     hope = weights.alpha * ngrams.log_probability[number].astype(np.float64)
@@ -186,7 +214,7 @@ def _lexicon(
 
     letter, first, entry, ahead = [np.zeros(1, np.int32)], [], [], []
     at = np.zeros(len(words), int)  # node that each word has come to
-    rows = np.arange(len(words))
+    rows = np.arange(len(words))  # of the words that go on at this depth
     for depth in range(spelt.shape[1]):
         ends = rows[lengths[rows] == depth]
         size = len(letter[-1])
@@ -199,7 +227,7 @@ def _lexicon(
         entry.append(here)
         ahead.append(outlook + warmth)
         rows = rows[lengths[rows] > depth]
-        new = np.zeros(len(words), bool)
+        new = np.zeros(len(words), bool)  # words that make a node of their next letter
         new[rows] = shared[rows] <= depth
         parents = at[rows[new[rows]]]
         letter.append(spelt[rows[new[rows]], depth])

@@ -31,7 +31,7 @@ from asr_core.errors import AsrError, AudioError, ModelError, first_line
 from asr_core.frames import Frames
 from asr_core.language_model_sources import find
 from asr_core.text import favoured
-from asr_core.together import SECONDS, Together
+from asr_core.together import MOST_SECONDS, Together
 from asr_core.transcript import Transcript, Word
 from asr_core.turns import Turns
 from asr_core.windows import Window, windows
@@ -101,7 +101,7 @@ class Recognizer:
 
     def _shared_turns(self, small: bool, padded: bool) -> Turns:
         if self.hardware.together:
-            return Together(round(SECONDS * self.rate), padded)
+            return Together(round(MOST_SECONDS * self.rate), padded)
         cores = models.allowed_cores()
         large = 1 if self.hardware.dtype == torch.bfloat16 else LARGE_ABREAST
         abreast = min(cores, MOST_ABREAST if small else large)

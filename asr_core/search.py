@@ -7,6 +7,12 @@ what no longer matters, and in how much of their score ends in a blank, which ha
 
 Both the trie of letters and the n-grams are one structure: nodes in breadth-first order, so that
 the children of node i are the sorted slice first[i]:first[i + 1].
+
+In order: what goes in and out; the n-grams, word by word (`step`); the words, letter by letter
+(`spell`); frame by frame, the search itself (`advance`); its history.
+
+All that is compiled stays in this one file: what numba keeps for the next start is made anew when
+the file changes, and not when another does from which something is called.
 """
 
 from __future__ import annotations
@@ -33,6 +39,9 @@ def compiled(function):
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba's "no locator available": some seconds at each start
         return njit(nogil=True)(function)
+
+
+inlined = njit(inline="always")  # the steps of `advance`: a call in each frame would cost time
 
 
 ROOT = 0  # of the trie: no letter of a word has come yet
@@ -70,7 +79,7 @@ class Columns(NamedTuple):
 
     letters: np.ndarray  # int32 codes, or SPACE
     first: np.ndarray  # (columns + 1,) int32
-    favour: np.ndarray  # (columns,) float64: added to what is heard, but not to confidence
+    rarity: np.ndarray  # (columns,) float64: added to what is heard, but not to confidence
     blank: int
 
 
@@ -87,6 +96,15 @@ class Weights(NamedTuple):
     skip: float  # frames whose blank is more probable than this extend nothing
 
 
+class Known(NamedTuple):
+    """All that is known before anything is heard."""
+
+    ngrams: Ngrams
+    lexicon: Lexicon
+    columns: Columns
+    weights: Weights
+
+
 HYPOTHESIS = np.dtype(
     [
         ("prefix", np.uint64),  # hash of all columns spelt
@@ -94,9 +112,11 @@ HYPOTHESIS = np.dtype(
         ("node", np.int32),  # of the trie
         ("last", np.int32),  # column
         ("history", np.int32),  # index into the history
-        ("fresh", np.int32),  # 1: `last` was spelt in this frame and is not in the history yet
+        # Where `last` was spelt in this frame, and is not in the history yet: 1 + the index of the
+        # hypothesis that it was added to; else 0.
+        ("fresh", np.int32),
         ("end", np.int32),  # frame after the last one of `last`
-        ("peak", np.float64),  # highest log-probability of `last`
+        ("peak", np.float64),  # highest log-probability of `last`, as heard
         ("blank", np.float64),  # log-probability of all alignments that end in a blank
         ("spelt", np.float64),  # and of those that end in `last`
         ("language", np.float64),  # score of the words, with what is hoped for
@@ -214,150 +234,47 @@ def spell(ngrams, lexicon, columns, weights, column, state, node, language):
 
 
 @compiled
-def slot(table, stamp, candidates, prefix):
-    """Where `prefix` is, or could be put, in the hash table of this frame."""
-    mask = np.uint64(len(table) - 1)
-    at = (prefix ^ (prefix >> np.uint64(29))) & mask
-    while table[at, 0] == stamp and candidates[table[at, 1]].prefix != prefix:
-        at = (at + np.uint64(1)) & mask
-    return at
-
-
-@compiled
-def advance(
-    emissions, offset, ngrams, lexicon, columns, weights, beams, count, history, used, spare, table
-):
+def advance(known, emissions, offset, beams, count, history, used, spare, table):
     """Take all frames of `emissions`; (number of hypotheses, of history entries) afterwards.
 
-    `beams` holds `count` hypotheses, best first, before and after; `spare` has room for those of
-    one frame; `table` is (power of two, 2), zero at the start.
+    `emissions` is (frames, columns) float32, log-probabilities, after `offset` frames that were
+    taken before. `beams` holds `count` hypotheses, best first, before and after; `history` holds
+    `used` entries and has room for `len(beams)` more with each frame; `spare` has room for the
+    hypotheses of one frame; `table` is (power of two, 2), zero at the start.
     """
-    width = len(beams)
-    blank = columns.blank
-    tried = np.empty(emissions.shape[1], np.int32)
+    ngrams, lexicon, columns, weights = known
+    margins = most_gained(columns, weights)
     weighed = np.empty(emissions.shape[1], np.float64)
-    # What a column can at most add to the language score: within a word hope only shrinks.
-    margins = np.full(emissions.shape[1], weights.hotword)
-    for column in range(len(margins)):
-        for i in range(columns.first[column], columns.first[column + 1]):
-            if columns.letters[i] == SPACE:
-                margins[column] = WORD
-    totals = np.empty(width, np.float64)
+    tried = np.empty(emissions.shape[1], np.int32)
+    totals = np.empty(len(beams), np.float64)
     keys = np.empty(len(spare), np.float64)
     places = np.empty(len(spare), np.int32)
-    chosen = np.empty(width, np.int32)
-    stamp = np.int32(0)
-    for frame in range(len(emissions)):
-        row = emissions[frame]
-        if row[blank] > weights.skip:
-            for i in range(count):
-                beams[i].blank = add(beams[i].blank, beams[i].spelt) + row[blank]
-                beams[i].spelt = NEVER
-                beams[i].score = beams[i].blank + beams[i].language
+    chosen = np.empty(len(beams), np.int32)
+    for i in range(len(emissions)):
+        heard, now = emissions[i], offset + i
+        if heard[columns.blank] > weights.skip:
+            wait(beams[:count], heard[columns.blank])
             continue
-        stamp += 1
-        for column in range(len(row)):
-            weighed[column] = row[column] + columns.favour[column]
-        most = weighed.max() - weights.token
-        trials = 0
-        for column in range(len(row)):
-            if weighed[column] > most and columns.first[column] != columns.first[column + 1]:
-                tried[trials] = column
-                trials += 1
-        made = 0
-        best = NEVER
-        # Hypotheses as they are: a blank, or the last column goes on.
-        for i in range(count):
-            old = beams[i]
-            totals[i] = add(old.blank, old.spelt)
-            new = spare[made]
-            spare[made] = beams[i]
-            new.fresh = 0
-            new.blank = totals[i] + row[blank]
-            new.spelt = NEVER
-            if old.last != blank:
-                new.spelt = old.spelt + weighed[old.last]
-                if new.spelt > new.blank:
-                    new.end = offset + frame + 1
-                    new.peak = max(old.peak, row[old.last])
-            new.score = add(new.blank, new.spelt) + new.language
-            best = max(best, new.score)
-            at = slot(table, stamp, spare, new.prefix)
-            table[at, 0], table[at, 1] = stamp, made
-            made += 1
-        # And with one more column.
-        for i in range(count):
-            old = beams[i]
-            for j in range(trials):
-                column = tried[j]
-                spelt = (old.blank if column == old.last else totals[i]) + weighed[column]
-                if spelt + old.language < best - weights.beam - margins[column]:
-                    continue
-                prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)
-                prefix ^= prefix >> np.uint64(31)
-                at = slot(table, stamp, spare, prefix)
-                if table[at, 0] == stamp:
-                    new = spare[table[at, 1]]
-                    if spelt > add(new.blank, new.spelt):  # this alignment is the better one
-                        new.history, new.fresh = old.history, i + 1
-                        new.end, new.peak = offset + frame + 1, row[column]
-                    new.spelt = add(new.spelt, spelt)
-                    new.score = add(new.blank, new.spelt) + new.language
-                    best = max(best, new.score)
-                    continue
-                state, node, language = spell(
-                    ngrams, lexicon, columns, weights, column, old.state, old.node, old.language
-                )
-                if spelt + language < best - weights.beam:
-                    continue
-                new = spare[made]
-                new.prefix = prefix
-                new.state, new.node, new.last = state, node, column
-                new.history, new.fresh = old.history, i + 1
-                new.end, new.peak = offset + frame + 1, row[column]
-                new.blank, new.spelt = NEVER, spelt
-                new.language = language
-                new.score = spelt + language
-                best = max(best, new.score)
-                table[at, 0], table[at, 1] = stamp, made
-                made += 1
-        # The best of them, each future only once.
-        hopeful = 0
-        for i in range(made):
-            if spare[i].score >= best - weights.beam:
-                keys[hopeful] = -spare[i].score
-                places[hopeful] = i
-                hopeful += 1
-        kept = 0
-        for k in np.argsort(keys[:hopeful]):
-            if kept == width:
-                break
-            new = spare[places[k]]
-            twin = False
-            if new.node != OUTSIDE:
-                for j in range(kept):
-                    other = spare[chosen[j]]
-                    if (
-                        other.node == new.node
-                        and other.state == new.state
-                        and other.last == new.last
-                    ):
-                        twin = True
-                        break
-            if not twin:
-                chosen[kept] = places[k]
-                kept += 1
-        for k in range(kept):
-            new = spare[chosen[k]]
-            if new.fresh:
-                old = beams[new.fresh - 1]
-                history[used].parent = new.history
-                history[used].column = new.last
-                history[used].start = offset + frame
-                history[used].parent_end = old.end
-                history[used].parent_peak = old.peak
-                new.history = used
-                used += 1
+        trials = likely(heard, columns, weights, weighed, tried)
+        best = stay(now, heard, weighed, columns.blank, beams[:count], totals, spare, table)
+        made, best = extend(
+            now,
+            heard,
+            weighed,
+            tried[:trials],
+            margins,
+            ngrams,
+            lexicon,
+            columns,
+            weights,
+            beams[:count],
+            totals,
+            spare,
+            table,
+            best,
+        )
+        kept = different(spare[:made], best - weights.beam, keys, places, chosen)
+        used = remember(now, beams, spare, chosen[:kept], history, used)
         for k in range(kept):
             beams[k] = spare[chosen[k]]
         count = kept
@@ -365,10 +282,191 @@ def advance(
 
 
 @compiled
-def best_ending(ngrams, lexicon, weights, beams, count):
+def most_gained(columns, weights):
+    """What each column can at most add to the language score: within a word hope only shrinks."""
+    margins = np.full(len(columns.rarity), weights.hotword)
+    for column in range(len(margins)):
+        for i in range(columns.first[column], columns.first[column + 1]):
+            if columns.letters[i] == SPACE:
+                margins[column] = WORD
+    return margins
+
+
+@inlined
+def wait(beams, blank):
+    """A frame of hardly anything but a blank, of log-probability `blank`: nothing is spelt."""
+    for i in range(len(beams)):
+        beams[i].blank = add(beams[i].blank, beams[i].spelt) + blank
+        beams[i].spelt = NEVER
+        beams[i].score = beams[i].blank + beams[i].language
+
+
+@inlined
+def stay(now, heard, weighed, blank, beams, totals, spare, table):
+    """The hypotheses as they are, into `spare`: a blank, or their last goes on; the best score.
+
+    Fills `totals`: the log-probability of all alignments of each before this frame.
+    """
+    best, stamp = NEVER, np.int32(now + 1)
+    for i in range(len(beams)):
+        old = beams[i]
+        totals[i] = add(old.blank, old.spelt)
+        new = spare[i]
+        spare[i] = beams[i]
+        new.fresh = 0
+        new.blank = totals[i] + heard[blank]
+        new.spelt = NEVER
+        if old.last != blank:
+            new.spelt = old.spelt + weighed[old.last]
+            if new.spelt > new.blank:
+                new.end = now + 1
+                new.peak = max(old.peak, heard[old.last])
+        new.score = add(new.blank, new.spelt) + new.language
+        best = max(best, new.score)
+        at = slot(table, stamp, spare, new.prefix)
+        table[at, 0], table[at, 1] = stamp, i
+    return best
+
+
+@inlined
+def likely(heard, columns, weights, weighed, tried):
+    """Fill `weighed` with what is heard and its rarity, and `tried` with the columns that spell
+    something and are worth trying; how many those are."""
+    for column in range(len(heard)):
+        weighed[column] = heard[column] + columns.rarity[column]
+    least = weighed.max() - weights.token
+    trials = 0
+    for column in range(len(heard)):
+        if weighed[column] > least and columns.first[column] != columns.first[column + 1]:
+            tried[trials] = column
+            trials += 1
+    return trials
+
+
+@inlined
+def extend(
+    now,
+    heard,
+    weighed,
+    tried,
+    margins,
+    ngrams,
+    lexicon,
+    columns,
+    weights,
+    beams,
+    totals,
+    spare,
+    table,
+    best,
+):
+    """The hypotheses with one more column, into `spare`; (how many are there now, best score).
+
+    One may be there already, as it stays or another way led to it: then both are one.
+    """
+    made, stamp = len(beams), np.int32(now + 1)
+    for i in range(len(beams)):
+        old = beams[i]
+        for j in range(len(tried)):
+            column = tried[j]
+            spelt = (old.blank if column == old.last else totals[i]) + weighed[column]
+            if spelt + old.language < best - weights.beam - margins[column]:
+                continue
+            prefix = (old.prefix ^ np.uint64(column + 1)) * np.uint64(0x9E3779B97F4A7C15)
+            prefix ^= prefix >> np.uint64(31)
+            at = slot(table, stamp, spare, prefix)
+            if table[at, 0] == stamp:
+                new = spare[table[at, 1]]
+                if spelt > add(new.blank, new.spelt):  # this alignment is the better one
+                    new.history, new.fresh = old.history, i + 1
+                    new.end, new.peak = now + 1, heard[column]
+                new.spelt = add(new.spelt, spelt)
+                new.score = add(new.blank, new.spelt) + new.language
+                best = max(best, new.score)
+                continue
+            state, node, language = spell(
+                ngrams, lexicon, columns, weights, column, old.state, old.node, old.language
+            )
+            if spelt + language < best - weights.beam:
+                continue
+            new = spare[made]
+            new.prefix = prefix
+            new.state, new.node, new.last = state, node, column
+            new.history, new.fresh = old.history, i + 1
+            new.end, new.peak = now + 1, heard[column]
+            new.blank, new.spelt = NEVER, spelt
+            new.language = language
+            new.score = spelt + language
+            best = max(best, new.score)
+            table[at, 0], table[at, 1] = stamp, made
+            made += 1
+    return made, best
+
+
+@compiled
+def slot(table, stamp, candidates, prefix):
+    """Where `prefix` is, or could be put, in the hash table, whose rows are (stamp, candidate).
+
+    Rows with another frame's stamp are free: the table need not be cleared for each frame.
+    """
+    mask = np.uint64(len(table) - 1)
+    at = (prefix ^ (prefix >> np.uint64(29))) & mask
+    while table[at, 0] == stamp and candidates[table[at, 1]].prefix != prefix:
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@inlined
+def different(candidates, least, keys, places, chosen):
+    """Fill `chosen` with the candidates that score at least `least`, best first, and of those with
+    the same future only the best; how many. `keys` and `places` are room for all candidates."""
+    hopeful = 0
+    for i in range(len(candidates)):
+        if candidates[i].score >= least:
+            keys[hopeful] = -candidates[i].score
+            places[hopeful] = i
+            hopeful += 1
+    kept = 0
+    for k in np.argsort(keys[:hopeful]):
+        if kept == len(chosen):
+            break
+        new = candidates[places[k]]
+        twin = False
+        if new.node != OUTSIDE:
+            for i in range(kept):
+                other = candidates[chosen[i]]
+                if other.node == new.node and other.state == new.state and other.last == new.last:
+                    twin = True
+                    break
+        if not twin:
+            chosen[kept] = places[k]
+            kept += 1
+    return kept
+
+
+@inlined
+def remember(now, beams, candidates, chosen, history, used):
+    """Enter into the history what the chosen spelt in this frame; the number of entries."""
+    for i in chosen:
+        new = candidates[i]
+        if new.fresh:
+            old = beams[new.fresh - 1]
+            history[used].parent = new.history
+            history[used].column = new.last
+            history[used].start = now
+            history[used].parent_end = old.end
+            history[used].parent_peak = old.peak
+            new.history = used
+            used += 1
+    return used
+
+
+@compiled
+def best_ending(known, beams):
     """The index of the best hypothesis when every sentence ends here."""
     best, index = -np.inf, 0
-    for i in range(count):
+    ngrams, lexicon, _, weights = known
+    for i in range(len(beams)):
         beam = beams[i]
         state, language = close(ngrams, lexicon, weights, beam.state, beam.node, beam.language)
         ending, _ = step(ngrams, state, END)

@@ -23,9 +23,9 @@ from asr_core.transcript import Transcript, Word
 LINE = 42  # columns: a character takes one
 WIDE = 2.6  # columns that one of Chinese, Japanese or Korean takes
 LINES = 2
-SHORTEST = 1_000  # milliseconds that a cue stays where there is room for it
-LONGEST = 7_000  # milliseconds
-PAUSE = 1.0  # seconds without a word after which a new cue begins
+SHORTEST_CUE = 1_000  # milliseconds that a cue stays where there is room for it
+LONGEST_CUE = 7_000  # milliseconds
+CUE_BREAK = 1.0  # seconds without a word after which a new cue begins
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def cues(transcript: Transcript) -> list[Cue]:
     # Backwards, as each cue may stay until the next one comes.
     for pieces in reversed(list(_groups(transcript.words))):
         start, end = (round(seconds * 1000) for seconds in (pieces[0].start, pieces[-1].end))
-        end = min(max(end, start + SHORTEST), start + LONGEST, limit)
+        end = min(max(end, start + SHORTEST_CUE), start + LONGEST_CUE, limit)
         start = max(0, min(start, end - 1))
         made.append(Cue(start, end, tuple(_lines(pieces)), _joined(pieces)))
         limit = start
@@ -78,8 +78,8 @@ def _groups(words: tuple[Word, ...]) -> Iterator[list[_Piece]]:
     group: list[_Piece] = []
     for piece in itertools.chain.from_iterable(map(_pieces, words)):
         if group and (
-            piece.start - group[-1].end >= PAUSE
-            or piece.end - group[0].start > LONGEST / 1000
+            piece.start - group[-1].end >= CUE_BREAK
+            or piece.end - group[0].start > LONGEST_CUE / 1000
             or len(_wrapped([*group, piece], LINE)) > LINES
         ):
             yield group

@@ -19,8 +19,8 @@ from asr_core.turns import Turns, submit
 
 log = logging.getLogger(__name__)
 
-MOST = 32  # windows in a batch
-SECONDS = 240.0  # of a batch, padding included: some GB for wav2vec2-base in float16
+MOST_WINDOWS = 32  # in a batch
+MOST_SECONDS = 240.0  # of a batch, padding included: some GB for wav2vec2-base in float16
 EARLY = 16  # windows of one recording begun at once: more would let its first words wait
 
 
@@ -45,7 +45,7 @@ class Together(Turns):
         self,
         budget: int,
         padded: bool,
-        most: int = MOST,
+        most: int = MOST_WINDOWS,
         abreast: int = 1,
         cores: int | None = None,
         length: Callable[[Any], int] = len,

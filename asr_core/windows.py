@@ -16,13 +16,14 @@ class Window:
     it; here they are only context.
     """
 
-    samples: np.ndarray
+    samples: np.ndarray  # (samples,) float32
     left: int
     right: int
 
 
 class Cutter:
-    """Cuts what it is fed into windows of `length` samples, `overlap` of context on inner sides.
+    """Cuts what it is fed, blocks of shape (samples,), into windows of `length` samples, `overlap`
+    of which are context on each inner side.
 
     Their inner parts follow one another without gap. A recording of up to `whole` samples is left
     in one piece.

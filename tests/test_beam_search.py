@@ -255,7 +255,7 @@ def test_seldom_letters_count_as_if_they_were_common_but_are_not_surer(known):
 def test_a_letter_that_was_never_heard_is_made_good_within_bounds(known):
     heard = dict.fromkeys(ALPHABET.tokens, 0.0) | {"": 0.5}
     fair = replace(known, heard=heard).with_weights(prior=0.7)
-    assert np.isfinite(Vocabulary.of(ALPHABET, fair).columns.favour).all()
+    assert np.isfinite(Vocabulary.of(ALPHABET, fair).columns.rarity).all()
 
 
 def test_tuning_finds_weights_that_are_better(known):
@@ -388,7 +388,7 @@ def test_a_stretch_on_which_hypotheses_never_agree_stays_bounded(vocabulary):
 
 
 def test_what_would_stay_open_for_too_long_is_settled_and_loses_nothing(vocabulary, monkeypatch):
-    monkeypatch.setattr(beam, "LONGEST", 20)
+    monkeypatch.setattr(beam, "MOST_OPEN", 20)
     words = decode(vocabulary, np.concatenate([chatter(30, 2), hear(" THE DOG CAN BARK")]))
     assert text_of(words).endswith("THE DOG CAN BARK")
     assert list(words) == sorted(words, key=lambda word: word.start)

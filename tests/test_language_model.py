@@ -17,7 +17,7 @@ import pyarrow
 import pytest
 from safetensors import SafetensorError
 
-from asr_core import language_model_sources, models, ngrams, search
+from asr_core import corpus, language_model_sources, models, ngrams, search
 from asr_core.__main__ import main
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet
@@ -200,13 +200,13 @@ def test_ascii_text_is_read_as_any_other(dotless):
     spelling = Spelling(dotless=dotless)
     for _ in range(5000):
         line = "".join(draw.choice("abSI s'`.,-19\tzT^&$_") for _ in range(draw.randint(0, 12)))
-        assert ngrams.words_of(line, spelling) == normalize(line, spelling).split(), line
+        assert corpus.words_of(line, spelling) == normalize(line, spelling).split(), line
 
 
 def test_what_another_program_left_out_is_no_word_and_joins_none(tmp_path):
     spelling = Spelling()
     for line in ("the <unk> of <UNK> it", "<s> the <unk> of<unk> it </s>", "thé <unk> of <unk> it"):
-        the, *rest = ngrams.words_of(line, spelling)
+        the, *rest = corpus.words_of(line, spelling)
         assert (the[:2], rest) == ("th", ["0", "of", "0", "it"])
     (tmp_path / "text.txt").write_text("the <unk> of it\n" * 9 + "the of\n")
     known = build([tmp_path / "text.txt"], tmp_path / "lm", order=2)
@@ -334,13 +334,13 @@ def test_build_says_how_large_the_result_is(text, tmp_path, capsys):
 
 @pytest.mark.parametrize("written", ["हिन्दी में बोलिए", "தமிழ் மொழி", "น้ำ ครับ", "مُحَمَّد كِتَاب"])
 def test_vowels_that_are_marks_belong_to_words(written):
-    vocabulary, tokens = ngrams.encode(iter([written.split()]))
+    vocabulary, tokens = corpus.encode(iter([written.split()]))
     assert set(written.split()) <= set(vocabulary)
     assert ngrams.UNKNOWN not in tokens
 
 
 def test_numbers_of_ngrams_are_those_of_the_text():
-    words, tokens = ngrams.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
+    words, tokens = corpus.encode(iter([["a", "b", "a", "b"], ["b", "a"]]))
     levels = ngrams.count(tokens, len(words), 3)
     # <s> a b a b </s>, <s> b a </s>
     a, b = words.index("a"), words.index("b")
