@@ -72,10 +72,11 @@ class Vocabulary:
             for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL)):
                 if letters.keys() >= set(word):
                     spellings[word] = (number, 0.0)
-            if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
+            count = len(language_model.words) - len(SPECIAL)
+            if len(spellings) < SPELT * count:
                 raise ModelError(
                     f"The language model {language_model.name} was made for another alphabet: the "
-                    f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
+                    f"model can spell only {len(spellings):,} of its {count:,} "
                     "words. Build one from text in the model's language."
                 )
         for hotword in _affordable(favoured(" ".join(hotwords))):

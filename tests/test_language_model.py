@@ -440,6 +440,16 @@ def test_tuning_takes_as_many_clips_as_are_asked_for(monkeypatch, capsys, count)
     assert f"{min(count, 42)} clips" in capsys.readouterr().err
 
 
+def test_tuning_for_another_alphabet_is_refused_before_all_is_heard(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text.txt").write_text("안녕하세요 여러분\n", encoding="utf-8")
+    language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    monkeypatch.setattr("asr_core.tuning.listen", lambda *_: pytest.fail("it was heard"))
+    assert main(["language-model", "tune", str(tmp_path / "lm"), "--dataset", "sample"]) == 1
+    assert "made for another alphabet: the model can spell only 0 of its 2" in (
+        capsys.readouterr().err
+    )
+
+
 def test_where_nothing_can_be_kept_the_search_is_compiled_all_the_same(monkeypatch):
     def njit(cache=False, **_):
         if cache:
