@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model.wish(options, new)
     if words not in ("none", "build"):
-        language_model.load(words)  # what cannot be read is told before the work
+        language_model.check(words, processor.tokenizer)  # of no use: told before the work
 
     # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
     set_seed(arguments.seed)
@@ -96,6 +96,8 @@ def main(argv: list[str]) -> int:
     )
     if first and not checkpoint:
         language_model.provide(folder, words, parts.train["transcription"], options.text)
+        if words == "build":
+            language_model.check(folder / language_model.FOLDER, processor.tokenizer)
         resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 

@@ -243,6 +243,17 @@ def load(folder: str | Path) -> LanguageModel:
     return LanguageModel(words, numbers, order, weights, str(folder), heard)
 
 
+def check(folder: str | Path, tokenizer: Any) -> None:
+    """Raises ModelError when a model with `tokenizer` could not be used with what is in `folder`.
+
+    Beside the model it would be loaded with it, and neither of them could then.
+    """
+    from asr_core.decoding import Alphabet
+    from asr_core.lexicon import Vocabulary
+
+    Vocabulary.of(Alphabet.of(tokenizer, len(tokenizer)), load(folder))
+
+
 def find(model: str, wish: str = "auto") -> LanguageModel | None:
     """The language model to use with a model: that in the directory `wish`, or the model's own.
 
