@@ -14,6 +14,7 @@ import bz2
 import gzip
 import io
 import itertools
+import logging
 import lzma
 import math
 import re
@@ -28,7 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from asr_core.errors import DataError, OptionError
-from asr_core.text import APART, Spelling, is_turkic, normalize
+from asr_core.text import APART, Spelling, is_turkic, normalize, parted
+
+log = logging.getLogger(__name__)
 
 BEGIN, END, UNKNOWN = 0, 1, 2  # the first words of every vocabulary
 SPECIAL = ("<s>", "</s>", "<unk>")
@@ -36,6 +39,7 @@ ORDERS = range(1, 7)
 LARGEST_VOCABULARY = 65_536  # words, `SPECIAL` among them: numbers of two bytes
 CHUNK = 1 << 22  # tokens counted at a time
 HEAD = 10_000  # lines by which a text's language is told
+PACKED = 5  # characters of Chinese, Thai and such between two spaces that are hardly one word
 RARE = 1e-4  # share of a letter that does not tell it
 
 
@@ -102,10 +106,18 @@ def spelling_of(letters: Counter[str]) -> Spelling:
 
 def _spelling(paths: Sequence[Path]) -> Spelling:
     letters: Counter[str] = Counter()
+    words, parts = 0, 0
     for path in paths:
         with path.open("rb") as raw:
             for line in itertools.islice(_lines(path, raw), HEAD):
                 letters.update(unicodedata.normalize("NFC", line))
+                words += len(line.split())
+                parts += len(line.split() if line.isascii() else list(parted(line)))
+    if parts > PACKED * words:
+        log.warning(
+            "This text has no spaces between its words, so that whole phrases are learnt as words, "
+            "which helps little: part them by spaces, as in the transcripts that a model learns."
+        )
     return spelling_of(letters)
 
 

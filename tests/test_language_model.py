@@ -211,6 +211,23 @@ def test_what_another_program_left_out_is_no_word_and_joins_none(tmp_path):
     assert known.log_probability("the of") < np.log(0.2)  # as often as it was read, and no more
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("今日は天気がいいです\n明日は雨が降ります\n", True),
+        ("วันนี้อากาศดีมาก\nพรุ่งนี้ฝนจะตก\n", True),
+        ("今日 は 天気 が いい です\n明日 は 雨 が 降り ます\n", False),
+        ("วันนี้ อากาศ ดี มาก\nพรุ่งนี้ ฝน จะ ตก\n", False),
+        ("오늘날씨가좋습니다 내일은비가오겠습니다\n", False),
+        (TEXT, False),
+    ],
+)
+def test_text_without_spaces_between_words_is_warned_of(tmp_path, caplog, written, told):
+    (tmp_path / "text.txt").write_text(written, encoding="utf-8")
+    language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    assert ("no spaces between its words" in caplog.text) == told
+
+
 TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
 
 
