@@ -26,6 +26,8 @@ from asr_core.scoring import (
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
 
+MISSING = 10  # characters that are named of those that the model has not
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -44,6 +46,7 @@ class Evaluation:
     rows: tuple[Utterance, ...]
     doubtful: dict[str, str] = field(default_factory=dict)  # rows that could, and what to know
     unspelt: float = 0.0  # share of the characters of the transcripts that the model has not
+    missing: dict[str, int] = field(default_factory=dict)  # the commonest of these, how often
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `rows`, the longest part, come last."""
@@ -60,12 +63,18 @@ class Evaluation:
     @property
     def warning(self) -> str:
         """What a person must know to understand the numbers; "" for nothing."""
-        if self.unspelt <= text.FOREIGN:
-            return ""
-        return (
-            f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: take a "
-            "model of that language, or fine-tune this one (train.py --vocabulary data)."
-        )
+        if self.unspelt > text.FOREIGN:
+            return (
+                f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: "
+                "take a model of that language, or fine-tune this one (train.py --vocabulary data)."
+            )
+        if self.missing:
+            listed = ", ".join(f"{c!r} ({count:,})" for c, count in self.missing.items())
+            return (
+                f"{self.model} cannot spell {listed} of the transcripts: words with these count as "
+                "errors, whatever is heard, unless they are written out."
+            )
+        return ""
 
     def __str__(self) -> str:
         low, high = self.wer_interval
@@ -131,6 +140,7 @@ def evaluate(
         )
     words, characters = word_counts(done), character_counts(done)
     said = "".join(text.normalize(row.reference, spelling) for row in done).replace(" ", "")
+    missing = text.unknown([said], tokenizer)
     return Evaluation(
         model=recognizer.name,
         dataset=dataset,
@@ -144,7 +154,8 @@ def evaluate(
         failed=failed,
         rows=tuple(done),
         doubtful=doubtful,
-        unspelt=round(text.unknown([said], tokenizer).total() / len(said), 4),
+        unspelt=round(missing.total() / len(said), 4),
+        missing=dict(missing.most_common(MISSING)),
     )
 
 

@@ -147,7 +147,7 @@ def test_rows_without_a_transcript_are_named(processor, rows):
     assert [row.index for row in result.rows] == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("letters", ["안녕하세요", "ᄀᄂᄋᄒ사ᅧᅦᅭᆼ"], ids=["syllables", "jamo"])
+@pytest.mark.parametrize("letters", ["안녕하세요", "ᄀᄂᄋᄒ사ᅧᅦᅭᆼᆫ"], ids=["syllables", "jamo"])
 def test_korean_is_compared_by_syllables(rows, letters):
     tokenizer = SimpleNamespace(get_vocab=lambda: dict.fromkeys(letters, 0))
     parrot = Parrot(SimpleNamespace(tokenizer=tokenizer), "안녕하세오")
@@ -170,6 +170,18 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
     assert "parrot cannot spell much of this, 71% of the characters" in caplog.text
     assert "--vocabulary data" in caplog.text
     assert not tuned.warning
+
+
+def test_characters_that_count_as_errors_whatever_is_heard_are_named(processor, rows, tuned):
+    numbers = [
+        row | {"transcription": f"{row['transcription']} {count}"}
+        for row, count in zip(rows, ["12", "2", *[""] * 4], strict=True)
+    ]
+    told = evaluation.evaluate(Parrot(processor, *HEARD), numbers)
+    assert told.missing == {"2": 2, "1": 1}
+    assert "cannot spell '2' (2), '1' (1) of the transcripts: words with these" in told.warning
+    assert told.warning in Page(evaluation_page.render(told, rows)).text
+    assert (tuned.missing, tuned.warning) == ({}, "")
 
 
 @pytest.mark.parametrize("broken", ["print", "write"])
