@@ -37,6 +37,7 @@ BEGIN, END, UNKNOWN = 0, 1, 2  # the first words of every vocabulary
 SPECIAL = ("<s>", "</s>", "<unk>")
 ORDERS = range(1, 7)
 LARGEST_VOCABULARY = 65_536  # words, `SPECIAL` among them: numbers of two bytes
+LONGEST = 100  # letters of a word
 CHUNK = 1 << 22  # tokens counted at a time
 HEAD = 10_000  # lines by which a text's language is told
 PACKED = 5  # characters of Chinese, Thai and such between two spaces that are hardly one word
@@ -169,7 +170,8 @@ def encode(
     """(vocabulary, tokens): the commonest words in code-point order after `SPECIAL`, and the text.
 
     Sentences stand between BEGIN and END in the int32 `tokens`; words that occur less than
-    `minimum` times, that are not among the `size` commonest, or that hold digits are UNKNOWN.
+    `minimum` times, that are not among the `size` commonest, that hold digits or are longer than
+    `LONGEST` are UNKNOWN.
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
@@ -198,9 +200,13 @@ def encode(
 
 
 def _is_word(text: str) -> bool:
-    """Letters and apostrophes, with the marks that many languages write vowels with."""
+    """Letters and apostrophes, with the marks that many languages write vowels with.
+
+    Of `LONGEST` at most: once loaded, every word takes as much memory as the longest.
+    """
     letters = text.replace("'", "")
-    return letters != "" and all(unicodedata.category(c)[0] in "LM" for c in letters)
+    spelt = all(unicodedata.category(c)[0] in "LM" for c in letters)
+    return letters != "" and len(text) <= LONGEST and spelt
 
 
 def count(tokens: np.ndarray, words: int, order: int) -> list[Level]:

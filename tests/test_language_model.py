@@ -228,6 +228,13 @@ def test_text_without_spaces_between_words_is_warned_of(tmp_path, caplog, writte
     assert ("no spaces between its words" in caplog.text) == told
 
 
+def test_what_is_too_long_for_a_word_is_none(tmp_path):
+    text = f"a {'w' * ngrams.LONGEST} and {'w' * (ngrams.LONGEST + 1)}"
+    (tmp_path / "text.txt").write_text(text)
+    known = language_model.build([tmp_path / "text.txt"], tmp_path / "lm")
+    assert known.words[3:] == ("a", "and", "w" * ngrams.LONGEST)
+
+
 TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
 
 
