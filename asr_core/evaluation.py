@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,12 +97,7 @@ def evaluate(
     Raises DataError when nothing is left to compare.
     """
     tokenizer = recognizer.processor.tokenizer
-    spelling = text.Spelling.of(tokenizer)
-
-    def spell(said: str) -> str:
-        # Korean is compared by syllables, whatever the model spells it with.
-        return text.compose(text.normalize(said, spelling))
-
+    spelling, spell = text.Spelling.of(tokenizer), speller(tokenizer)
     done: list[Utterance] = []
     failed: dict[str, str] = {}
     doubtful: dict[str, str] = {}
@@ -157,6 +152,15 @@ def evaluate(
         unspelt=round(missing.total() / len(said), 4),
         missing=dict(missing.most_common(MISSING)),
     )
+
+
+def speller(tokenizer: Any) -> Callable[[str], str]:
+    """What writes what was said and what was heard alike, in a model's spelling, to compare them.
+
+    Korean is compared by syllables, whatever the model spells it with.
+    """
+    spelling = text.Spelling.of(tokenizer)
+    return lambda said: text.compose(text.normalize(said, spelling))
 
 
 def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, float]]:
