@@ -113,7 +113,9 @@ def evaluate(
                 asked.append((index, row, reference))
                 yield data.row_source(row)
             else:
-                tell(failed, index, row, "It has no transcript.")
+                written = (row["transcription"] or "").strip()
+                why = "Its transcript holds no words." if written else "It has no transcript."
+                tell(failed, index, row, why)
 
     began = time.perf_counter()
     for heard in recognizer.transcribe_many(spoken(), return_errors=True):

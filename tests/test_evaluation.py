@@ -140,10 +140,14 @@ def test_two_models_that_failed_on_different_rows_are_set_side_by_side_on_the_ot
 
 def test_rows_without_a_transcript_are_named(processor, rows):
     empty = rows.map(
-        lambda row, i: {"transcription": row["transcription"] if i > 1 else ""}, with_indices=True
+        lambda row, i: {"transcription": ["", " ... "][i] if i < 2 else row["transcription"]},
+        with_indices=True,
     )
     result = evaluation.evaluate(Parrot(processor, *HEARD[2:]), empty)
-    assert set(result.failed) == {"a.wav", "b.wav"}
+    assert result.failed == {
+        "a.wav": "It has no transcript.",
+        "b.wav": "Its transcript holds no words.",
+    }
     assert [row.index for row in result.rows] == [2, 3, 4, 5]
 
 
