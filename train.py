@@ -36,7 +36,6 @@ def main(argv: list[str]) -> int:
         card,
         evaluation,
         hub,
-        language_model_files,
         language_model_sources,
         models,
         preparation,
@@ -61,7 +60,7 @@ def main(argv: list[str]) -> int:
     processor, new = pretrained.load_processor(options, parts.train["transcription"])
     words = language_model_sources.wish(options, new)
     if words not in ("none", "build"):
-        language_model_files.load(words)  # what cannot be read is told before the work
+        language_model_sources.check(words, processor.tokenizer)  # of no use: told before the work
 
     # 2. Model, with a CTC head as wide as the vocabulary; the Trainer's seed comes after it.
     set_seed(arguments.seed)
@@ -97,6 +96,10 @@ def main(argv: list[str]) -> int:
     )
     if first and not checkpoint:
         language_model_sources.provide(folder, words, parts.train["transcription"], options.text)
+        if words == "build":
+            language_model_sources.check(
+                folder / language_model_sources.FOLDER, processor.tokenizer
+            )
         resuming.begin(options, arguments, material)
     training.run(trainer, checkpoint)
 

@@ -34,11 +34,12 @@ def table(model: str, dataset: str, most: int | None) -> str:
     )
     said = {row.index: row.reference for row in fast.rows}
     talks, references = zip(*_talks(rows, best.rate, said), strict=True)
-    heard = [best.transcribe((best.rate, talk)).text for talk in talks]
-    wholes = [_in_one_piece(best, talk) for talk in talks]
+    spell = evaluation.speller(best.processor.tokenizer)  # as the references are
+    heard = [spell(best.transcribe((best.rate, talk)).text) for talk in talks]
+    wholes = [spell(_in_one_piece(best, talk)) for talk in talks]
     seams = _difference(wholes, heard)
     began = time.process_time()
-    captions = [_live(best, talk) for talk in talks]
+    captions = [spell(_live(best, talk)) for talk in talks]
     cost = (time.process_time() - began) / (sum(map(len, talks)) / best.rate)
     live = _difference(heard, captions)
     return "\n".join(

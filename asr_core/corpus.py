@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import itertools
+import logging
 import lzma
 import re
 import unicodedata
@@ -20,9 +21,13 @@ import numpy as np
 from asr_core.capitals import Forms
 from asr_core.errors import DataError
 from asr_core.ngrams import BEGIN, END, LARGEST_VOCABULARY, SPECIAL, UNKNOWN
-from asr_core.text import APART, Spelling, is_turkic, normalize
+from asr_core.text import APART, Spelling, is_turkic, normalize, parted
+
+log = logging.getLogger(__name__)
 
 HEAD = 10_000  # lines by which a text's language is told
+PACKED = 5  # characters of Chinese, Thai and such between two spaces that are hardly one word
+LONGEST_WORD = 100  # letters
 RARE = 1e-4  # share of a letter that does not tell it
 
 
@@ -68,10 +73,18 @@ def spelling_of(letters: Counter[str]) -> Spelling:
 
 def _spelling(paths: Sequence[Path]) -> Spelling:
     letters: Counter[str] = Counter()
+    words, parts = 0, 0
     for path in paths:
         with path.open("rb") as raw:
             for line in itertools.islice(_lines(path, raw), HEAD):
                 letters.update(unicodedata.normalize("NFC", line))
+                words += len(line.split())
+                parts += len(line.split() if line.isascii() else list(parted(line)))
+    if parts > PACKED * words:
+        log.warning(
+            "This text has no spaces between its words, so that whole phrases are learnt as words, "
+            "which helps little: part them by spaces, as in the transcripts that a model learns."
+        )
     return spelling_of(letters)
 
 
@@ -123,7 +136,8 @@ def encode(
     """(vocabulary, tokens): the commonest words in code-point order after `SPECIAL`, and the text.
 
     Sentences stand between BEGIN and END in the int32 `tokens`; words that occur less than
-    `minimum` times, that are not among the `size` commonest, or that hold digits are UNKNOWN.
+    `minimum` times, that are not among the `size` commonest, that hold digits or are longer than
+    `LONGEST_WORD` are UNKNOWN.
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
@@ -152,6 +166,10 @@ def encode(
 
 
 def _is_word(text: str) -> bool:
-    """Letters and apostrophes, with the marks that many languages write vowels with."""
+    """Letters and apostrophes, with the marks that many languages write vowels with.
+
+    Of `LONGEST_WORD` at most: once loaded, every word takes as much memory as the longest.
+    """
     letters = text.replace("'", "")
-    return letters != "" and all(unicodedata.category(c)[0] in "LM" for c in letters)
+    spelt = all(unicodedata.category(c)[0] in "LM" for c in letters)
+    return letters != "" and len(text) <= LONGEST_WORD and spelt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from asr_core.scoring import (
 if TYPE_CHECKING:
     from asr_core.recognizer import Recognizer
 
+MISSING = 10  # characters that are named of those that the model has not
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -44,6 +46,7 @@ class Evaluation:
     rows: tuple[Utterance, ...]
     doubtful: dict[str, str] = field(default_factory=dict)  # rows that could, and what to know
     unspelt: float = 0.0  # share of the characters of the transcripts that the model has not
+    missing: dict[str, int] = field(default_factory=dict)  # the commonest of these, how often
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `rows`, the longest part, come last."""
@@ -60,12 +63,18 @@ class Evaluation:
     @property
     def warning(self) -> str:
         """What a person must know to understand the numbers; "" for nothing."""
-        if self.unspelt <= text.FOREIGN:
-            return ""
-        return (
-            f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: take a "
-            "model of that language, or fine-tune this one (train.py --vocabulary data)."
-        )
+        if self.unspelt > text.FOREIGN:
+            return (
+                f"{self.model} cannot spell much of this, {self.unspelt:.0%} of the characters: "
+                "take a model of that language, or fine-tune this one (train.py --vocabulary data)."
+            )
+        if self.missing:
+            listed = ", ".join(f"{c!r} ({count:,})" for c, count in self.missing.items())
+            return (
+                f"{self.model} cannot spell {listed} of the transcripts: words with these count as "
+                "errors, whatever is heard, unless they are written out."
+            )
+        return ""
 
     def __str__(self) -> str:
         low, high = self.wer_interval
@@ -88,12 +97,7 @@ def evaluate(
     Raises DataError when nothing is left to compare.
     """
     tokenizer = recognizer.processor.tokenizer
-    spelling = text.Spelling.of(tokenizer)
-
-    def spell(said: str) -> str:
-        # Korean is compared by syllables, whatever the model spells it with.
-        return text.compose(text.normalize(said, spelling))
-
+    spelling, spell = text.Spelling.of(tokenizer), speller(tokenizer)
     done: list[Utterance] = []
     failed: dict[str, str] = {}
     doubtful: dict[str, str] = {}
@@ -109,7 +113,9 @@ def evaluate(
                 asked.append((index, row, reference))
                 yield data.row_source(row)
             else:
-                tell(failed, index, row, "It has no transcript.")
+                written = (row["transcription"] or "").strip()
+                why = "Its transcript holds no words." if written else "It has no transcript."
+                tell(failed, index, row, why)
 
     began = time.perf_counter()
     for heard in recognizer.transcribe_many(spoken(), return_errors=True):
@@ -131,6 +137,7 @@ def evaluate(
         )
     words, characters = word_counts(done), character_counts(done)
     said = "".join(text.normalize(row.reference, spelling) for row in done).replace(" ", "")
+    missing = text.unknown([said], tokenizer)
     return Evaluation(
         model=recognizer.name,
         dataset=dataset,
@@ -144,8 +151,18 @@ def evaluate(
         failed=failed,
         rows=tuple(done),
         doubtful=doubtful,
-        unspelt=round(text.unknown([said], tokenizer).total() / len(said), 4),
+        unspelt=round(missing.total() / len(said), 4),
+        missing=dict(missing.most_common(MISSING)),
     )
+
+
+def speller(tokenizer: Any) -> Callable[[str], str]:
+    """What writes what was said and what was heard alike, in a model's spelling, to compare them.
+
+    Korean is compared by syllables, whatever the model spells it with.
+    """
+    spelling = text.Spelling.of(tokenizer)
+    return lambda said: text.compose(text.normalize(said, spelling))
 
 
 def change(before: Evaluation, after: Evaluation) -> tuple[float, tuple[float, float]]:

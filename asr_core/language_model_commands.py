@@ -69,6 +69,7 @@ def _tune(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from asr_core import augmentation, data, language_model_files, models, tuning
+    from asr_core.lexicon import Vocabulary
     from asr_core.recognizer import Recognizer
 
     models.quiet()
@@ -78,6 +79,7 @@ def _tune(options: argparse.Namespace) -> int:
     if options.beam is not None:
         known = known.with_weights(width=options.beam)
     recognizer = Recognizer(options.model, language_model="none")
+    Vocabulary.of(recognizer.alphabet, known)  # one of another alphabet is refused at once
     rows, columns = [], data.Columns(options.audio_column, options.text_column)
     for dataset in options.dataset:
         split = options.split or data.measured_split(dataset, options.dataset_config)
@@ -91,11 +93,10 @@ def _tune(options: argparse.Namespace) -> int:
         augmentation.of(options.augment, recognizer.rate),
     )
     found = tuning.tune(recognizer, known, heard)
-    print(found)
+    print(found, f"{options.folder}: {found.weights}", sep="\n")  # also where no disk keeps them
     if not options.dry_run:
         # Names only: where they lie on this machine is nobody's business.
         names = [Path(name).name if Path(name).exists() else name for name in options.dataset]
         about = {"heard": found.heard, "tuned_on": names, "wer": round(found.wer, 4)}
         language_model_files.save_weights(options.folder, found.weights, **about)
-        print(f"{options.folder}: {found.weights}")
     return 0

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asr_core import corpus, models, ngrams
 from asr_core.capitals import Forms
@@ -59,6 +59,17 @@ def build(
 
 def _sizes(levels: Sequence[ngrams.Level]) -> str:
     return " + ".join(f"{len(level.word):,}" for level in levels)
+
+
+def check(folder: str | Path, tokenizer: Any) -> None:
+    """Raises ModelError when a model with `tokenizer` could not be used with what is in `folder`.
+
+    Beside the model it would be loaded with it, and neither of them could then.
+    """
+    from asr_core.decoding import Alphabet
+    from asr_core.lexicon import Vocabulary
+
+    Vocabulary.of(Alphabet.of(tokenizer, len(tokenizer)), load(folder))
 
 
 def find(model: str, wish: str = "auto") -> LanguageModel | None:

@@ -105,10 +105,11 @@ def _spellings(
         for number, word in enumerate(folded[len(SPECIAL) :], len(SPECIAL))
         if letters.keys() >= set(word)
     }
-    if len(spellings) < SPELT * (len(language_model.words) - len(SPECIAL)):
+    count = len(language_model.words) - len(SPECIAL)
+    if len(spellings) < SPELT * count:
         raise ModelError(
             f"The language model {language_model.name} was made for another alphabet: the "
-            f"model can spell only {len(spellings):,} of its {len(language_model.words):,} "
+            f"model can spell only {len(spellings):,} of its {count:,} "
             "words. Build one from text in the model's language."
         )
     return spellings

@@ -86,12 +86,15 @@ def listen(
         reference = text.normalize(row["transcription"] or "", spelling)
         if not reference:
             continue
-        recording = Recording(data.row_source(row))
+        name = data.row_name(row, index)
+        recording = Recording(data.row_source(row), name=name)
         try:
             blocks = list(recording.blocks(recognizer.rate))
         except AsrError as error:
-            log.warning("%s was left out: %s", data.row_name(row, index), error)
+            log.warning("%s was left out: %s", name, error)
             continue
+        for warning in recording.warnings:  # it may not say all of its transcript
+            log.warning("%s", warning)
         if augment:
             blocks = [augment(np.concatenate(blocks), np.random.default_rng(index))]
         began = time.perf_counter()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile as sf
 
-from asr_core import beam, data, metrics, tuning
+from asr_core import audio, beam, data, metrics, tuning
 from asr_core.beam import BeamDecoder
 from asr_core.decoding import Alphabet, GreedyDecoder, end_words
 from asr_core.errors import ModelError, OptionError
@@ -281,7 +283,12 @@ def test_tuning_finds_weights_that_are_better(known):
 def test_what_is_tuned_on_is_changed_alike_each_time_and_what_is_left_out_is_named(caplog):
     (row,) = data.load(data.SAMPLE, split="test[:1]")
     broken = row | {"audio": {"bytes": b"no sound", "path": "broken.wav"}}
-    rows = [row | {"transcription": ""}, broken, row | {"transcription": "PAY THE BILL"}]
+    whole = audio.load(data.row_source(row), 16_000)
+    file = io.BytesIO()
+    sf.write(file, whole, 16_000, format="WAV")
+    half = file.getvalue()[: len(whole)]
+    cut = {"audio": {"bytes": half, "path": "cut.wav"}, "transcription": "PAY THE BILL"}
+    rows = [row | {"transcription": ""}, broken, cut]
     tokenizer = SimpleNamespace(get_vocab=lambda: dict.fromkeys(ALPHABET.tokens, 0))
     ear = SimpleNamespace(
         rate=16_000, emissions=list, processor=SimpleNamespace(tokenizer=tokenizer)
@@ -296,6 +303,7 @@ def test_what_is_tuned_on_is_changed_alike_each_time_and_what_is_left_out_is_nam
     assert np.array_equal(changed[0].emissions, changed[1].emissions)
     assert not np.array_equal(plain.emissions, changed[0].emissions)
     assert "broken.wav was left out" in caplog.text
+    assert "cut.wav is cut short" in caplog.text
 
 
 @pytest.mark.parametrize("jamo", [decompose("계좌"), "ㄱㅖㅈㅘ"])

@@ -140,14 +140,18 @@ def test_two_models_that_failed_on_different_rows_are_set_side_by_side_on_the_ot
 
 def test_rows_without_a_transcript_are_named(processor, rows):
     empty = rows.map(
-        lambda row, i: {"transcription": row["transcription"] if i > 1 else ""}, with_indices=True
+        lambda row, i: {"transcription": ["", " ... "][i] if i < 2 else row["transcription"]},
+        with_indices=True,
     )
     result = evaluation.evaluate(Parrot(processor, *HEARD[2:]), empty)
-    assert set(result.failed) == {"a.wav", "b.wav"}
+    assert result.failed == {
+        "a.wav": "It has no transcript.",
+        "b.wav": "Its transcript holds no words.",
+    }
     assert [row.index for row in result.rows] == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("letters", ["안녕하세요", "ᄀᄂᄋᄒ사ᅧᅦᅭᆼ"], ids=["syllables", "jamo"])
+@pytest.mark.parametrize("letters", ["안녕하세요", "ᄀᄂᄋᄒ사ᅧᅦᅭᆼᆫ"], ids=["syllables", "jamo"])
 def test_korean_is_compared_by_syllables(rows, letters):
     tokenizer = SimpleNamespace(get_vocab=lambda: dict.fromkeys(letters, 0))
     parrot = Parrot(SimpleNamespace(tokenizer=tokenizer), "안녕하세오")
@@ -170,6 +174,18 @@ def test_a_model_of_another_language_is_told_from_a_bad_one(
     assert "parrot cannot spell much of this, 71% of the characters" in caplog.text
     assert "--vocabulary data" in caplog.text
     assert not tuned.warning
+
+
+def test_characters_that_count_as_errors_whatever_is_heard_are_named(processor, rows, tuned):
+    numbers = [
+        row | {"transcription": f"{row['transcription']} {count}"}
+        for row, count in zip(rows, ["12", "2", *[""] * 4], strict=True)
+    ]
+    told = evaluation.evaluate(Parrot(processor, *HEARD), numbers)
+    assert told.missing == {"2": 2, "1": 1}
+    assert "cannot spell '2' (2), '1' (1) of the transcripts: words with these" in told.warning
+    assert told.warning in Page(evaluation_page.render(told, rows)).text
+    assert (tuned.missing, tuned.warning) == ({}, "")
 
 
 @pytest.mark.parametrize("broken", ["print", "write"])

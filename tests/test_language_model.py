@@ -214,6 +214,30 @@ def test_what_another_program_left_out_is_no_word_and_joins_none(tmp_path):
     assert known.log_probability("the of") < np.log(0.2)  # as often as it was read, and no more
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("今日は天気がいいです\n明日は雨が降ります\n", True),
+        ("วันนี้อากาศดีมาก\nพรุ่งนี้ฝนจะตก\n", True),
+        ("今日 は 天気 が いい です\n明日 は 雨 が 降り ます\n", False),
+        ("วันนี้ อากาศ ดี มาก\nพรุ่งนี้ ฝน จะ ตก\n", False),
+        ("오늘날씨가좋습니다 내일은비가오겠습니다\n", False),
+        (TEXT, False),
+    ],
+)
+def test_text_without_spaces_between_words_is_warned_of(tmp_path, caplog, written, told):
+    (tmp_path / "text.txt").write_text(written, encoding="utf-8")
+    build([tmp_path / "text.txt"], tmp_path / "lm")
+    assert ("no spaces between its words" in caplog.text) == told
+
+
+def test_what_is_too_long_for_a_word_is_none(tmp_path):
+    text = f"a {'w' * ngrams.LONGEST} and {'w' * (ngrams.LONGEST + 1)}"
+    (tmp_path / "text.txt").write_text(text)
+    known = build([tmp_path / "text.txt"], tmp_path / "lm")
+    assert known.words[3:] == ("a", "and", "w" * ngrams.LONGEST)
+
+
 TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
 
 
@@ -443,6 +467,16 @@ def test_tuning_takes_as_many_clips_as_are_asked_for(monkeypatch, capsys, count)
     command = f"language-model tune {known} --dataset sample --max_samples {count}"
     assert main(command.split()) == 1
     assert f"{min(count, 42)} clips" in capsys.readouterr().err
+
+
+def test_tuning_for_another_alphabet_is_refused_before_all_is_heard(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text.txt").write_text("안녕하세요 여러분\n", encoding="utf-8")
+    build([tmp_path / "text.txt"], tmp_path / "lm")
+    monkeypatch.setattr("asr_core.tuning.listen", lambda *_: pytest.fail("it was heard"))
+    assert main(["language-model", "tune", str(tmp_path / "lm"), "--dataset", "sample"]) == 1
+    assert "made for another alphabet: the model can spell only 0 of its 2" in (
+        capsys.readouterr().err
+    )
 
 
 def test_where_nothing_can_be_kept_the_search_is_compiled_all_the_same(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from asr_core import (
     augmentation,
     data,
     evaluation,
+    language_model_sources,
     metrics,
     models,
     preparation,
@@ -258,6 +260,24 @@ def test_a_run_that_fails_leaves_the_folder_its_language_model(tmp_path):
     with pytest.raises(DataError, match="No row of the train part"):
         train.main([*flags, "--language_model", "none"])
     assert kept.exists()
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_a_language_model_that_the_model_cannot_spell_is_refused_before_the_work(
+    tmp_path, monkeypatch, built
+):
+    words = map("".join, itertools.product("가나다라마바사", "각난단랄맘밥삿", "은는이가를을의"))
+    (tmp_path / "text.txt").write_text(" ".join(words), "utf-8")
+    text, output = str(tmp_path / "text.txt"), tmp_path / "out"
+    flags = ["--preset", "quickstart", "--output_dir", str(output), "--language_model"]
+    if built:
+        flags += ["build", "--text", text, "--train_split", "train[:6]"]
+    else:
+        language_model_sources.build([text], tmp_path / "lm")
+        flags += [str(tmp_path / "lm")]
+    monkeypatch.setattr(training, "run", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(ModelError, match="made for another alphabet"):
+        train.main(flags)
 
 
 @pytest.mark.slow

@@ -134,7 +134,9 @@ def test_it_is_tuned_on_recordings_as_they_are_and_changed(folder, tmp_path, mon
 
     def tune(*flags: str) -> str:
         assert main([*command, *flags]) == 0
-        return capsys.readouterr().out.splitlines()[0]
+        rates, weights = capsys.readouterr().out.splitlines()  # both, whether they are kept or not
+        assert weights.startswith(f"{copy}: Weights(alpha=")
+        return rates
 
     plain = tune("--dry_run")
     changed = tune("--augment=all")
