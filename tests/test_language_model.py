@@ -232,10 +232,10 @@ def test_text_without_spaces_between_words_is_warned_of(tmp_path, caplog, writte
 
 
 def test_what_is_too_long_for_a_word_is_none(tmp_path):
-    text = f"a {'w' * ngrams.LONGEST} and {'w' * (ngrams.LONGEST + 1)}"
+    text = f"a {'w' * corpus.LONGEST_WORD} and {'w' * (corpus.LONGEST_WORD + 1)}"
     (tmp_path / "text.txt").write_text(text)
     known = build([tmp_path / "text.txt"], tmp_path / "lm")
-    assert known.words[3:] == ("a", "and", "w" * ngrams.LONGEST)
+    assert known.words[3:] == ("a", "and", "w" * corpus.LONGEST_WORD)
 
 
 TURKISH = ["Işık ile İzmir'de ılık bir gün", "Çağrı için şu dört büyük liste"]
