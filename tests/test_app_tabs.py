@@ -297,6 +297,20 @@ def test_no_files_to_transcribe(visit):
     assert notice(files, "problem", "files").startswith("There are no files yet")
 
 
+def test_without_files_the_transcripts_of_those_before_stay(visit, tmp_path):
+    (clip,) = page.samples(tmp_path, 1)
+    files = tab(visit, "Files")
+    files.set_input_files("#files input[type=file]", clip.path)
+    assert notice(files, "done", "files") == "1 of 1 transcribed."
+    files.click("#files [aria-label=Clear]")
+    files.wait_for_selector("#files .filename", state="detached")
+    files.click("#files-start")
+    assert notice(files, "problem", "files").startswith("There are no files yet")
+    assert files.locator("#files-table tbody tr").count() == 1
+    with files.expect_download():
+        files.click("#files-zip")
+
+
 def test_how_right_it_is(visit, tmp_path):
     heard = visit()
     heard.click("#samples button >> nth=0")
