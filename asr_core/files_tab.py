@@ -41,8 +41,12 @@ def files_tab(engine: Engine, i18n: gr.I18n, wishes: list[gr.components.Componen
         engine.fetch(wished.model)
         batches = transcribe(paths, wished, page.spoken(request))
         for made, shown in page.cancellable(batches, at_once):
-            cancellable = gr.skip() if shown is None else gr.Button(visible=shown)
-            yield made.table, made.notice, made.lines, cancellable
+            changed = {notice: made.notice}
+            if paths:  # else what is shown stays
+                changed |= {table: made.table, lines: made.lines}
+            if shown is not None:
+                changed[cancel] = gr.Button(visible=shown)
+            yield changed
 
     def on_cancel(lines: tuple[batch.Line, ...], request: gr.Request):
         language = page.spoken(request)

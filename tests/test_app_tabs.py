@@ -96,8 +96,23 @@ BUSY_UNTIL_STOP = """() => {
 }"""
 
 
+# Addresses of all recordings that the page has made to play them; whether none leads anywhere.
+COPIES = """() => {
+    window.made = [];
+    const make = URL.createObjectURL;
+    URL.createObjectURL = (blob) => {
+        const address = make(blob);
+        if (blob.type === "audio/wav") window.made.push(address);
+        return address;
+    };
+}"""
+GONE = """(made) => Promise.all(made.map((address) => fetch(address).then(() => false, () => true)))
+    .then((gone) => gone.every(Boolean))"""
+
+
 def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
     live = tab(visit, "Live")
+    live.evaluate(COPIES)
     live.click("#live-record")
     live.wait_for_selector("#live-words .word")
     live.click("#live-stop")
@@ -123,6 +138,7 @@ def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
     assert said["duration"] == pytest.approx(whole, abs=0.05)
     assert said["words"][0]["text"] == "mine"
     assert [word["start"] for word in said["words"]][1] > first
+    made = live.evaluate("window.made")
     live.fill("#live-edit textarea", "no, mine")
     live.focus("#live-clear")
     live.keyboard.press("Enter")
@@ -132,6 +148,7 @@ def test_record_goes_on_below_what_was_said_until_that_is_cleared(visit):
     assert live.is_hidden("#live-microphone audio") and live.is_hidden("#live-clear")
     assert live.input_value("#live-edit textarea") == ""
     live.wait_for_function("document.activeElement.id === 'live-record'")
+    assert len(made) >= 2 and live.evaluate(GONE, made)  # no copy of what was recorded stays
     live.click("#live-record")
     live.wait_for_selector("#live-words .word")
     assert live.inner_text("#live-words .word >> nth=0") != "mine"
@@ -295,6 +312,20 @@ def test_no_files_to_transcribe(visit):
     files = tab(visit, "Files")
     files.click("#files-start")
     assert notice(files, "problem", "files").startswith("There are no files yet")
+
+
+def test_without_files_the_transcripts_of_those_before_stay(visit, tmp_path):
+    (clip,) = page.samples(tmp_path, 1)
+    files = tab(visit, "Files")
+    files.set_input_files("#files input[type=file]", clip.path)
+    assert notice(files, "done", "files") == "1 of 1 transcribed."
+    files.click("#files [aria-label=Clear]")
+    files.wait_for_selector("#files .filename", state="detached")
+    files.click("#files-start")
+    assert notice(files, "problem", "files").startswith("There are no files yet")
+    assert files.locator("#files-table tbody tr").count() == 1
+    with files.expect_download():
+        files.click("#files-zip")
 
 
 def test_how_right_it_is(visit, tmp_path):

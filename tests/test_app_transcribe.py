@@ -177,7 +177,7 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_goes_wrong(app, visit):
     page = visit()
     asked, wrong = [], []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", wrong.append)
+    page.on("pageerror", lambda error: wrong.append(error))
     page.reload()
     page.wait_for_selector("#model .notice.done")
     assert wrong == []

@@ -349,6 +349,20 @@ def test_who_is_recording_is_asked_before_the_page_goes(visit):
     assert left(page)
 
 
+@pytest.mark.parametrize("keys", [False, True])
+def test_record_pressed_twice_records(visit, keys):
+    page = visit()
+    if keys:
+        page.focus("#recording .record-button")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+    else:
+        page.dblclick("#recording .record-button")
+    page.wait_for_timeout(3000)  # of speech, as a moment of it may hold no sound
+    page.click("#recording .stop-button")
+    assert transcript(page)
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_what_is_being_recorded_is_lost_by_nothing_and_transcribe_ends_it(visit, paused):
     page = visit()

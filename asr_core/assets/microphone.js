@@ -68,7 +68,9 @@ window.startMicrophone = async () => {
   const source = context.createMediaStreamSource(stream);
   source.connect(recorder);
   const play = () => {
-    element.querySelector("audio").src = URL.createObjectURL(wav(tapes, session.rate));
+    const audio = element.querySelector("audio");
+    URL.revokeObjectURL(audio.src); // or each Stop would leave a copy of all in the memory
+    audio.src = URL.createObjectURL(wav(tapes, session.rate));
   };
   session.seal = async () => { // when what the page had no time for has come; a recorder may be gone
     if (context.state === "closed") return;
@@ -88,6 +90,7 @@ window.startMicrophone = async () => {
     play();
   };
   stream.getTracks().forEach((track) => (track.onended = stop)); // the microphone was pulled out
+  putAway();
   element.querySelector("div").innerHTML = "<audio controls></audio>";
   show(true);
   send(session);
@@ -96,8 +99,14 @@ window.startMicrophone = async () => {
   return [session.key, before];
 };
 
+function putAway() {
+  const audio = element.querySelector("audio");
+  if (audio) URL.revokeObjectURL(audio.src);
+}
+
 window.clearTape = () => {
   tapes = [];
+  putAway();
   element.querySelector("div").innerHTML = "";
 };
 
