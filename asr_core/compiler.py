@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 COMPILER = "torch._dynamo"
-MASKS = f"{COMPILER}._trace_wrapped_higher_order_op"
+MASKS = f"{COMPILER}._trace_wrapped_higher_order_op"  # of which transformers has one class: quick
 MARKS = ("allow_in_graph", "assume_constant_result")
 Execute = Callable[[ModuleType], None]
 
@@ -34,24 +34,11 @@ def deferred(execute: Execute) -> Execute:
         def finish() -> None:
             for name in there:
                 delattr(module, name)
-            sys.modules.pop(MASKS, None)
             execute(module)
             for name, function in _marked:
                 getattr(module, name)(function)
 
         _waits.append(finish)
-
-    return defer
-
-
-def deferred_masks(execute: Execute) -> Execute:
-    """The same for `MASKS`, of which transformers wants one class in case a mask is compiled."""
-
-    def defer(module: ModuleType) -> None:
-        if _waits:
-            vars(module)["TransformGetItemToIndex"] = _transform
-        else:
-            execute(module)
 
     return defer
 
@@ -104,9 +91,3 @@ def _disable(function: Any = None, recursive: bool = True, **given: Any) -> Any:
         return disable(function, recursive, **given)(*args, **kwargs)
 
     return disabled
-
-
-def _transform() -> Any:
-    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
-
-    return TransformGetItemToIndex()

@@ -54,6 +54,10 @@ def test_only_the_middle_of_sentences_counts():
     assert capitals(TEXT, *known) == ["I", "I'm", "Japan", "US", "PIN", "March"]
 
 
+def test_a_line_in_capitals_shows_none():
+    assert capitals("SO LOUD IS THIS BANK", "loud", "bank") == []
+
+
 def test_the_nouns_of_german_and_curly_apostrophes():
     assert capitals("Ich gehe ins Haus, weil I’m müde bin.", "haus", "müde", "i'm") == [
         "Haus",

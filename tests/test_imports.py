@@ -88,7 +88,7 @@ def test_the_compiler_is_imported_when_something_is_compiled():
         with quick_start():
             from asr_core import Recognizer
             recognizer = Recognizer("embedded")
-        import sys
+        import os, sys
         import numpy as np
         recognizer.transcribe((16000, np.zeros(16000, np.float32)))
         print("torch._dynamo.utils" in sys.modules)
@@ -102,6 +102,7 @@ def test_the_compiler_is_imported_when_something_is_compiled():
 
         @torch.compiler.allow_in_graph
         def plus(x):
+            open(os.devnull).close()  # which the compiler could not follow
             return x + 1
 
         alone = torch.compiler.disable(listen)
@@ -111,10 +112,12 @@ def test_the_compiler_is_imported_when_something_is_compiled():
 
         double = torch.compile(lambda x: plus(same(alone(x))) * 2, backend="eager")
         print(double(torch.ones(1)).item(), compiled)
+        whole = torch.compile(lambda x: plus(x) * 3, backend="eager", fullgraph=True)
+        print(whole(torch.ones(1)).item())
         import torch._dynamo.utils as utils
         print(utils is sys.modules["torch._dynamo.utils"] is torch._dynamo.utils)
     """)
-    assert words == "False\nFalse [False]\n4.0 [False, False]\nTrue\n"
+    assert words == "False\nFalse [False]\n4.0 [False, False]\n6.0\nTrue\n"
 
 
 def test_a_part_of_the_compiler_brings_all_of_it():
